@@ -1,0 +1,71 @@
+# Everything a checkout needs. The first target that wants the virtual environment makes it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SAY = @printf '\033[1m== %s\033[0m\n'
+
+.PHONY: help install demo test bench format lint typecheck browser clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Set up .venv with every extra and the development tools
+
+$(BIN)/uv:
+	$(SAY) "Making a virtual environment in $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || {
+	  echo "   This Python has no working venv module (Debian ships it apart, as python3-venv)."
+	  rm -rf $(VENV)
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then
+	    echo "   Installing python3-venv with apt-get."
+	    apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
+	    $(PYTHON) -m venv $(VENV)
+	  else
+	    echo "   Install it, then run make again:  sudo apt-get install python3-venv" >&2; exit 1
+	  fi
+	}
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+$(STAMP): pyproject.toml uv.lock | $(BIN)/uv
+	$(SAY) "Installing promptspan with all extras and the development tools (about 1 GB on disk, once)"
+	@$(BIN)/uv sync --frozen --all-extras --all-groups --quiet --python $(BIN)/python
+	@touch $(STAMP)
+	$(SAY) "Installed. Next: make demo"
+
+demo: install ## Start everything on this machine with replayed traffic; Ctrl-C stops it
+	@$(BIN)/promptspan demo
+
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || {
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then
+	    printf '\033[1m== %s\033[0m\n' "Installing Chromium for the browser tests"
+	    { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || echo "   No Chromium: the browser tests will skip and say so."
+	  else
+	    echo "== No Chromium here: the browser tests will skip (sudo apt-get install chromium brings it)"
+	  fi
+	}
+
+test: install browser ## Run the tests (under ten minutes on two cores)
+	$(SAY) "Running the tests"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: install ## Run the benchmarks, each as a ratio to a reference in the same run
+	@shopt -s nullglob; for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b; done
+
+format: install ## Format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
+
+lint: install ## Check style and the walls between the rooms
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports
+
+typecheck: install ## Check types strictly
+	@$(BIN)/pyright
+
+clean: ## Remove what make install made
+	rm -rf $(VENV)
