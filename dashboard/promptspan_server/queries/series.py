@@ -1,0 +1,102 @@
+"""Numbers over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from promptspan_server.queries.query import Query, from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
+
+    from promptspan_server.queries.scope import Scope, TimeRange
+
+_MAX_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One bucket of time.
+
+    Attributes:
+        at: Start of the bucket, UTC.
+        version: Version of the prompt, empty where the question does not split by it.
+        calls: Model calls that started in it.
+        errors: Those with status `error`.
+        flagged: Those with a safety flag.
+        p50_ms: Median duration.
+        p95_ms: 95th percentile of duration.
+        cost_usd: Sum over the priced calls, None if none is priced.
+        priced: Calls with a known cost.
+    """
+
+    at: datetime
+    version: str
+    calls: int
+    errors: int
+    flagged: int
+    p50_ms: float | None
+    p95_ms: float | None
+    cost_usd: Decimal | None
+    priced: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallsOverTime(Query[Point]):
+    """How did calls, errors, latency and cost develop? Buckets without calls are left out.
+
+    Attributes:
+        scope: Which calls.
+        by_version: One series a prompt version instead of one in all.
+    """
+
+    scope: Scope
+    by_version: bool = False
+
+    def sql(self) -> str:
+        """See `Query.sql`."""
+        version = "prompt_version" if self.by_version else "''"
+        return f"""
+            SELECT
+                toUnixTimestamp(toStartOfInterval(ts, toIntervalSecond({{step_s:UInt32}}), 'UTC')) AS at_s,
+                {version} AS version,
+                count(),
+                countIf(status = 'error'),
+                countIf(notEmpty(safety_flags)),
+                quantileExact(0.5)(duration_ms),
+                quantileExact(0.95)(duration_ms),
+                sum(cost_usd),
+                countIf(cost_usd IS NOT NULL)
+            FROM llm_costs
+            WHERE {self.scope.where()}
+            GROUP BY at_s, version
+            ORDER BY at_s, version
+            LIMIT {_MAX_ROWS}
+        """
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Query.parameters`."""
+        return {**self.scope.parameters(), "step_s": self.scope.range.step_s}
+
+    def row(self, values: Sequence[Any]) -> Point:
+        """See `Query.row`."""
+        bucket_s, *rest = values
+        return Point(from_micros(int(bucket_s) * 1_000_000), *rest)
+
+
+def buckets(time_range: TimeRange) -> list[datetime]:
+    """All bucket starts of a range, as the store cuts it: what a chart needs to show a gap as a gap."""
+    step_s = time_range.step_s
+    epoch = from_micros(0)
+    # Weeks begin on Monday in toStartOfInterval; 1970-01-05 was one.
+    origin = from_micros(4 * 86_400 * 1_000_000) if step_s % (7 * 86_400) == 0 else epoch
+    step = timedelta(seconds=step_s)
+    at = origin + ((time_range.start - origin) // step) * step
+    found: list[datetime] = []
+    while at < time_range.end:
+        found.append(at)
+        at += step
+    return found

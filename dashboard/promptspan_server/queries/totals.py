@@ -1,0 +1,108 @@
+"""The numbers of a scope in one row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from promptspan_server.queries.money import SPEND_COLUMNS, Spend
+from promptspan_server.queries.query import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from promptspan_server.queries.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsRow:
+    """What happened in a scope.
+
+    Attributes:
+        calls: Model calls.
+        errors: Calls with status `error`.
+        cancelled: Calls that the caller gave up.
+        incomplete: Calls cut short (an interrupted stream).
+        flagged: Calls with at least one safety flag.
+        p50_ms: Median duration, None without calls.
+        p95_ms: 95th percentile of duration, None without calls.
+        ttft_p50_ms: Median time to the first chunk, over streamed calls that told it.
+        input_tokens: Sum over calls that reported usage, None if none did.
+        output_tokens: As `input_tokens`.
+        estimated: Calls whose tokens are estimates.
+        spend: Cost and coverage.
+    """
+
+    calls: int
+    errors: int
+    cancelled: int
+    incomplete: int
+    flagged: int
+    p50_ms: float | None
+    p95_ms: float | None
+    ttft_p50_ms: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    estimated: int
+    spend: Spend
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of calls that failed, 0 to 1; None without calls."""
+        return self.errors / self.calls if self.calls else None
+
+
+# Exact quantiles: the sketches depend on the order of merging, and the same URL has to give the same number.
+_SQL = f"""
+    SELECT
+        countIf(status = 'error'),
+        countIf(status = 'cancelled'),
+        countIf(status = 'incomplete'),
+        countIf(notEmpty(safety_flags)),
+        if(count() = 0, NULL, quantileExact(0.5)(duration_ms)),
+        if(count() = 0, NULL, quantileExact(0.95)(duration_ms)),
+        quantileExact(0.5)(ttft_ms),
+        sum(input_tokens),
+        sum(output_tokens),
+        countIf(usage_source = 'estimated'),
+        {SPEND_COLUMNS}
+    FROM llm_costs
+    WHERE"""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals(Query[TotalsRow]):
+    """How many calls, how many failed, how slow, how dear?
+
+    Attributes:
+        scope: Which calls.
+    """
+
+    scope: Scope
+
+    def sql(self) -> str:
+        """See `Query.sql`."""
+        return f"{_SQL} {self.scope.where()} LIMIT 1"
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Query.parameters`."""
+        return self.scope.parameters()
+
+    def row(self, values: Sequence[Any]) -> TotalsRow:
+        """See `Query.row`."""
+        spend = Spend(*values[10:14])
+        errors, cancelled, incomplete, flagged, p50, p95, ttft, tokens_in, tokens_out, estimated = values[:10]
+        return TotalsRow(
+            calls=spend.calls,
+            errors=errors,
+            cancelled=cancelled,
+            incomplete=incomplete,
+            flagged=flagged,
+            p50_ms=p50,
+            p95_ms=p95,
+            ttft_p50_ms=ttft,
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+            estimated=estimated,
+            spend=spend,
+        )

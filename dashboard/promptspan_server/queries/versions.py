@@ -1,0 +1,122 @@
+"""Prompt versions beside each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from promptspan_server.queries.money import SPEND_COLUMNS, Spend
+from promptspan_server.queries.query import Query, from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from promptspan_server.queries.scope import Scope
+
+MAX_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version of one prompt in a scope.
+
+    Attributes:
+        prompt: Name of the prompt, empty for calls without one.
+        version: Version, empty for calls without one.
+        errors: Calls with status `error`.
+        flagged: Calls with a safety flag.
+        flags: The flags seen, most frequent first, at most five.
+        p50_ms: Median duration.
+        p95_ms: 95th percentile of duration.
+        input_tokens_mean: Mean over calls that reported usage, None if none did.
+        output_tokens_mean: As `input_tokens_mean`.
+        first_seen: Start of its first call in the scope, UTC.
+        last_seen: Start of its last call in the scope, UTC.
+        models: Models that answered (or were asked for, where the answer names none), at most five.
+        spend: Cost and coverage; its `calls` is the number of model calls.
+    """
+
+    prompt: str
+    version: str
+    errors: int
+    flagged: int
+    flags: tuple[str, ...]
+    p50_ms: float
+    p95_ms: float
+    input_tokens_mean: float | None
+    output_tokens_mean: float | None
+    first_seen: datetime
+    last_seen: datetime
+    models: tuple[str, ...]
+    spend: Spend
+
+    @property
+    def error_rate(self) -> float:
+        """Share of calls that failed, 0 to 1."""
+        return self.errors / self.spend.calls
+
+    @property
+    def flag_rate(self) -> float:
+        """Share of calls with a safety flag, 0 to 1."""
+        return self.flagged / self.spend.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Versions(Query[VersionRow]):
+    """Which versions ran, how often, how well and for how much? The busiest first, at most 50.
+
+    Attributes:
+        scope: Which calls.
+    """
+
+    scope: Scope
+
+    def sql(self) -> str:
+        """See `Query.sql`."""
+        return f"""
+            SELECT
+                prompt_name,
+                prompt_version,
+                countIf(status = 'error'),
+                countIf(notEmpty(safety_flags)),
+                topKArray(5)(safety_flags),
+                quantileExact(0.5)(duration_ms),
+                quantileExact(0.95)(duration_ms),
+                avg(input_tokens),
+                avg(output_tokens),
+                toUnixTimestamp64Micro(min(ts)),
+                toUnixTimestamp64Micro(max(ts)),
+                topK(5)(if(response_model != '', response_model, request_model)),
+                {SPEND_COLUMNS}
+            FROM llm_costs
+            WHERE {self.scope.where()}
+            GROUP BY prompt_name, prompt_version
+            ORDER BY count() DESC, prompt_name, prompt_version
+            LIMIT {MAX_ROWS}
+        """
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Query.parameters`."""
+        return self.scope.parameters()
+
+    def row(self, values: Sequence[Any]) -> VersionRow:
+        """See `Query.row`."""
+        prompt, version, errors, flagged, flags, p50, p95, mean_in, mean_out, first, last, models = values[
+            :12
+        ]
+        return VersionRow(
+            prompt=prompt,
+            version=version,
+            errors=errors,
+            flagged=flagged,
+            flags=tuple(flags),
+            p50_ms=p50,
+            p95_ms=p95,
+            input_tokens_mean=mean_in,
+            output_tokens_mean=mean_out,
+            first_seen=from_micros(first),
+            last_seen=from_micros(last),
+            models=tuple(str(model) for model in models),
+            spend=Spend(*values[12:16]),
+        )
