@@ -1,0 +1,357 @@
+"""Writes spans as OTLP protobuf, field by field: a bad value costs itself, never the span or the batch.
+
+Field numbers are those of ``opentelemetry/proto/trace/v1/trace.proto`` and its neighbours. A writer of our own
+because building ``*_pb2`` messages costs several times more than the bytes themselves.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from ._span import SCOPE_NAME, FinishedSpan, SpanEvent
+
+MAX_VALUE_BYTES = 128 * 1024
+MAX_SPAN_BYTES = 1024 * 1024
+MAX_DEPTH = 6
+MAX_ITEMS = 10_000
+MAX_KEY_CHARS = 512
+MAX_NAME_CHARS = 4_096
+PROBLEMS_KEY = "promptspan.sdk.dropped_fields"
+
+_MAX_PROBLEMS = 16
+_MAX_INT_BITS = 4_096
+_UINT64 = (1 << 64) - 1
+_CACHED_KEYS = 4_096
+_CACHED_PAIRS = 2_048
+_CACHED_STRING_CHARS = 48
+
+_double = struct.Struct("<d").pack
+_fixed64 = struct.Struct("<Q").pack
+_fixed32 = struct.Struct("<I").pack
+
+_SMALL = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
+# Keys recur in every span, and so do most short strings (model, version, provider): their bytes are kept.
+_keys: dict[str, bytes] = {}
+_pairs: dict[tuple[str, str], bytes] = {}
+
+
+class FieldError(Exception):
+    """This value cannot be written; the message says why, without the value."""
+
+
+def varint(number: int) -> bytes:
+    """A protobuf varint; negative numbers take ten bytes, as int64 and enum fields want it."""
+    if 0 <= number < 1 << 14:
+        return _SMALL[number]
+    number &= _UINT64
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def utf8(text: str, limit_bytes: int) -> bytes:
+    """UTF-8 of at most ``limit_bytes``, cut at a character; lone surrogates become U+FFFD."""
+    if len(text) > limit_bytes:
+        text = text[:limit_bytes]
+    try:
+        raw = str.encode(text)
+    except UnicodeEncodeError:
+        # UTF-16 joins the halves that belong together and finds those that do not.
+        raw = str.encode(text, "utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    if len(raw) > limit_bytes:
+        raw = raw[:limit_bytes].decode("utf-8", "ignore").encode()
+    return raw
+
+
+def _any_value(value: Any, depth: int, budget: list[int]) -> bytes:
+    """``AnyValue`` of one attribute. Only exact conversions: no ``str()`` of a foreign object, ever."""
+    kind = type(value)
+    if kind is str:
+        raw = utf8(value, MAX_VALUE_BYTES)
+        return b"\x0a" + varint(len(raw)) + raw
+    if kind is bool:
+        return b"\x10\x01" if value else b"\x10\x00"
+    if kind is int:
+        return _int_value(value)
+    if kind is float:
+        # Not a number is not JSON and poisons every sum behind: it is left out, and said.
+        if value != value or value in (float("inf"), float("-inf")):
+            raise FieldError("not a finite number")
+        return b"\x21" + _double(value)
+    if isinstance(value, str):
+        return _any_value(str.__str__(value), depth, budget)
+    if isinstance(value, int):
+        return _int_value(int.__index__(value))
+    if isinstance(value, float):
+        return _any_value(float.__float__(value), depth, budget)
+    if isinstance(value, bytes):
+        raw = bytes.__getitem__(value, slice(0, MAX_VALUE_BYTES))
+        return b"\x3a" + varint(len(raw)) + raw
+    if isinstance(value, list | tuple):
+        return _array_value(cast("Sequence[Any]", value), depth, budget)
+    if isinstance(value, dict):
+        return _map_value(cast("Mapping[Any, Any]", value), depth, budget)
+    raise FieldError(f"type {kind.__name__}")
+
+
+def _int_value(value: int) -> bytes:
+    if -(1 << 63) <= value < 1 << 63:
+        return b"\x18" + varint(value)
+    if value.bit_length() > _MAX_INT_BITS:
+        raise FieldError("integer too large")
+    raw = str(value).encode()
+    return b"\x0a" + varint(len(raw)) + raw
+
+
+def _spend(budget: list[int], size: int) -> None:
+    """Bound what one value may cost: the items visited and the bytes written."""
+    budget[0] -= 1
+    budget[1] -= size
+    if budget[0] < 0 or budget[1] < 0:
+        raise FieldError("too many items")
+
+
+def _array_value(values: Sequence[Any], depth: int, budget: list[int]) -> bytes:
+    if depth >= MAX_DEPTH:
+        raise FieldError("nested too deep")
+    parts: list[bytes] = []
+    for item in values:
+        # None is an empty AnyValue in an array: positions carry meaning there.
+        part = b"" if item is None else _any_value(item, depth + 1, budget)
+        _spend(budget, len(part))
+        parts.append(b"\x0a" + varint(len(part)) + part)
+    inner = b"".join(parts)
+    return b"\x2a" + varint(len(inner)) + inner
+
+
+def _map_value(values: Mapping[Any, Any], depth: int, budget: list[int]) -> bytes:
+    if depth >= MAX_DEPTH:
+        raise FieldError("nested too deep")
+    parts: list[bytes] = []
+    for key, item in values.items():
+        if not isinstance(key, str):
+            raise FieldError(f"key of type {type(key).__name__}")
+        raw = utf8(str.__str__(key), MAX_KEY_CHARS)
+        part = b"" if item is None else _any_value(item, depth + 1, budget)
+        _spend(budget, len(part) + len(raw))
+        pair = b"\x0a" + varint(len(raw)) + raw + b"\x12" + varint(len(part)) + part
+        parts.append(b"\x0a" + varint(len(pair)) + pair)
+    inner = b"".join(parts)
+    return b"\x32" + varint(len(inner)) + inner
+
+
+def _key_bytes(key: str) -> bytes:
+    known = _keys.get(key)
+    if known is not None:
+        return known
+    raw = utf8(key, MAX_KEY_CHARS)
+    encoded = b"\x0a" + varint(len(raw)) + raw + b"\x12"
+    if len(_keys) >= _CACHED_KEYS:
+        _keys.clear()
+    _keys[key] = encoded
+    return encoded
+
+
+def key_value(key: str, value: Any) -> bytes:
+    """``KeyValue`` message of one attribute.
+
+    Raises:
+        FieldError: The value cannot be written.
+    """
+    if type(value) is str and len(value) <= _CACHED_STRING_CHARS:
+        known = _pairs.get((key, value))
+        if known is not None:
+            return known
+        raw = utf8(value, MAX_VALUE_BYTES)
+        size = varint(len(raw))
+        pair = b"".join((_key_bytes(key), varint(len(raw) + 1 + len(size)), b"\x0a", size, raw))
+        if len(_pairs) >= _CACHED_PAIRS:
+            _pairs.clear()
+        _pairs[key, value] = pair
+        return pair
+    encoded = _any_value(value, 0, [MAX_ITEMS, MAX_VALUE_BYTES])
+    return _key_bytes(key) + varint(len(encoded)) + encoded
+
+
+def _attributes(
+    tag: bytes, attributes: Mapping[str, Any], room: int, out: list[bytes], problems: list[str]
+) -> tuple[int, int]:
+    """Append attributes until the room is used up; returns (bytes written, attributes left out)."""
+    written = dropped = 0
+    left = MAX_ITEMS
+    for key, value in attributes.items():
+        if value is None:
+            continue
+        left -= 1
+        if left < 0:
+            return written, len(attributes) - MAX_ITEMS + dropped
+        try:
+            if type(key) is not str:
+                raise FieldError("key is not a string")  # noqa: TRY301
+            pair = key_value(key, value)
+        except FieldError as error:
+            dropped += 1
+            problems.append(f"{_shown(key)}: {error}")
+            continue
+        except Exception as error:  # noqa: BLE001  # a hostile object costs its own field only
+            dropped += 1
+            problems.append(f"{_shown(key)}: {type(error).__name__}")
+            continue
+        size = varint(len(pair))
+        if written + len(pair) + 4 > room:
+            dropped += 1
+            problems.append(f"{_shown(key)}: no room")
+            continue
+        out += (tag, size, pair)
+        written += len(pair) + len(size) + 1
+    return written, dropped
+
+
+def _shown(key: object) -> str:
+    return str.__str__(key)[:80] if isinstance(key, str) else "?"
+
+
+def _moment(value: Any, problems: list[str], field: str) -> int:
+    """Nanoseconds since the epoch as an unsigned 64-bit number; what is none becomes 0, and is said."""
+    if isinstance(value, int) and 0 <= value <= _UINT64:
+        return int.__index__(value)
+    problems.append(f"{field}: not a time")
+    return 0
+
+
+def _number(value: Any, bits: int, problems: list[str], field: str) -> int:
+    if isinstance(value, int) and 0 <= value < 1 << bits:
+        return int.__index__(value)
+    problems.append(f"{field}: out of range")
+    return 0
+
+
+def _text(value: Any, limit: int, problems: list[str], field: str) -> bytes:
+    if isinstance(value, str):
+        return utf8(str.__str__(value), limit)
+    problems.append(f"{field}: not a string")
+    return b""
+
+
+def _event(event: SpanEvent, room: int, problems: list[str]) -> bytes:
+    out: list[bytes] = []
+    name = _text(event.name, MAX_NAME_CHARS, problems, "event name")
+    moment = _moment(event.time_unix_nano, problems, "event time")
+    out += (b"\x09", _fixed64(moment), b"\x12", varint(len(name)), name)
+    _, dropped = _attributes(b"\x1a", event.attributes, room - len(name), out, problems)
+    if dropped:
+        out += (b"\x20", varint(dropped))
+    return b"".join(out)
+
+
+def encode_span(span: FinishedSpan) -> bytes:
+    """One ``Span`` message of at most about 1 MB; what had to be left out is named in the span itself.
+
+    Never raises for what a field holds. Attributes are written in their order, so what matters most comes first.
+    """
+    problems: list[str] = []
+    trace_id = _number(span.trace_id, 128, problems, "trace id") or random.getrandbits(128) | 1
+    span_id = _number(span.span_id, 64, problems, "span id") or random.getrandbits(64) | 1
+    name = _text(span.name, MAX_NAME_CHARS, problems, "name")
+    out: list[bytes] = [
+        b"\x0a\x10",
+        trace_id.to_bytes(16, "big"),
+        b"\x12\x08",
+        span_id.to_bytes(8, "big"),
+    ]
+    if span.trace_state:
+        state = _text(span.trace_state, MAX_NAME_CHARS, problems, "trace state")
+        out += (b"\x1a", varint(len(state)), state)
+    if span.parent_span_id:
+        parent = _number(span.parent_span_id, 64, problems, "parent span id")
+        if parent:
+            out += (b"\x22\x08", parent.to_bytes(8, "big"))
+    out += (
+        b"\x2a",
+        varint(len(name)),
+        name,
+        b"\x30",
+        varint(_number(span.kind, 3, problems, "kind")),
+        b"\x39",
+        _fixed64(_moment(span.start_unix_nano, problems, "start")),
+        b"\x41",
+        _fixed64(_moment(span.end_unix_nano, problems, "end")),
+    )
+    room = MAX_SPAN_BYTES - 2 * MAX_NAME_CHARS - MAX_VALUE_BYTES
+    written, dropped = _attributes(b"\x4a", span.attributes, room, out, problems)
+    dropped_events = _events(span.events, room - written, out, problems)
+    message = _text(span.status_message, MAX_VALUE_BYTES, problems, "status message")
+    code = _number(span.status_code, 2, problems, "status code")
+    if code or message:
+        status = (b"\x12" + varint(len(message)) + message if message else b"") + b"\x18" + varint(code)
+        out += (b"\x7a", varint(len(status)), status)
+    if problems:
+        _attributes(b"\x4a", {PROBLEMS_KEY: problems[:_MAX_PROBLEMS]}, MAX_NAME_CHARS, out, [])
+    if dropped:
+        out += (b"\x50", varint(dropped))
+    if dropped_events:
+        out += (b"\x60", varint(dropped_events))
+    flags = _number(span.trace_flags, 8, [], "flags")
+    if flags:
+        out += (b"\x85\x01", _fixed32(flags))
+    return b"".join(out)
+
+
+def _events(events: Iterable[SpanEvent], room: int, out: list[bytes], problems: list[str]) -> int:
+    """Append events while there is room; returns how many were left out."""
+    dropped = 0
+    for event in events:
+        try:
+            encoded = _event(event, room, problems)
+        except Exception as error:  # noqa: BLE001  # a hostile event costs itself only
+            problems.append(f"event: {type(error).__name__}")
+            dropped += 1
+            continue
+        if len(encoded) + 8 > room:
+            dropped += 1
+            continue
+        room -= len(encoded) + 8
+        out += (b"\x5a", varint(len(encoded)), encoded)
+    return dropped
+
+
+def framed(span_message: bytes) -> bytes:
+    """The span as a member of ``ScopeSpans.spans``: batches are then made by joining."""
+    return b"\x12" + varint(len(span_message)) + span_message
+
+
+def encode_resource(attributes: Mapping[str, Any]) -> bytes:
+    """The fields of a ``Resource`` message; messages of this kind may be joined."""
+    out: list[bytes] = []
+    _attributes(b"\x0a", attributes, MAX_SPAN_BYTES, out, [])
+    return b"".join(out)
+
+
+def _scope(version: str) -> bytes:
+    name = SCOPE_NAME.encode()
+    number = utf8(version, MAX_KEY_CHARS)
+    message = b"\x0a" + varint(len(name)) + name
+    if number:
+        message += b"\x12" + varint(len(number)) + number
+    return b"\x0a" + varint(len(message)) + message
+
+
+def encode_request(resource: bytes, framed_spans: Sequence[bytes], version: str = "") -> bytes:
+    """An ``ExportTraceServiceRequest`` around spans that are encoded already.
+
+    Args:
+        resource: From ``encode_resource``.
+        framed_spans: Each from ``framed``.
+        version: Of the SDK, for the scope.
+    """
+    scope = _scope(version)
+    size = len(scope) + sum(map(len, framed_spans))
+    head = b"\x0a" + varint(len(resource)) + resource + b"\x12" + varint(size) + scope
+    total = len(head) + size - len(scope)
+    return b"".join((b"\x0a", varint(total), head, *framed_spans))

@@ -1,0 +1,143 @@
+"""The loss ledger: where every span is. Emitted = delivered + spooled + queued + dropped, at any moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal["hands", "memory", "disk", "delivered"]
+"""Where a taken span is: in the writer's hands, in memory, on disk, or with the backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of spans.
+
+    Attributes:
+        emitted: All that were handed over.
+        delivered: Accepted by the backend (or the exporter).
+        spooled: On disk, not yet delivered; survive the process.
+        queued: In memory, not yet delivered.
+        dropped: Lost, by reason.
+    """
+
+    emitted: int
+    delivered: int
+    spooled: int
+    queued: int
+    dropped: Mapping[str, int]
+
+    @property
+    def dropped_total(self) -> int:
+        """All that were lost."""
+        return sum(self.dropped.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Stats(Tally):
+    """A snapshot of the ledger of this process.
+
+    Attributes:
+        adopted: Spans of earlier processes, found in the spool and sent on from here; not part of the counts above.
+        last_error: Why the last request failed; ``None`` once one has succeeded.
+    """
+
+    adopted: Tally
+    last_error: str | None
+
+
+class Book:
+    """Counts of one origin (this process, or the processes before it). Guarded by the ledger's lock."""
+
+    __slots__ = ("dropped", "entered", "lock", "places")
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.lock = lock
+        self.entered = 0
+        self.places: dict[Place, int] = {"hands": 0, "memory": 0, "disk": 0, "delivered": 0}
+        self.dropped: dict[str, int] = {}
+
+    def enter(self, count: int, place: Place) -> None:
+        """Count spans that are new to this book."""
+        with self.lock:
+            self.entered += count
+            self.places[place] += count
+
+    def forget(self, count: int, place: Place) -> None:
+        """Take back what turned out to be no span at all."""
+        with self.lock:
+            self.entered -= count
+            self.places[place] -= count
+
+    def move(self, count: int, source: Place, target: Place) -> None:
+        """Move spans from one place to another."""
+        with self.lock:
+            self.places[source] -= count
+            self.places[target] += count
+
+    def drop(self, count: int, source: Place, reason: str) -> None:
+        """Count spans as lost."""
+        if count:
+            with self.lock:
+                self.places[source] -= count
+                self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def tally(self, waiting: int = 0) -> Tally:
+        """A snapshot; ``waiting`` are spans that were handed over and not yet taken."""
+        with self.lock:
+            places = self.places
+            return Tally(
+                emitted=self.entered + waiting,
+                delivered=places["delivered"],
+                spooled=places["disk"],
+                queued=places["hands"] + places["memory"] + waiting,
+                dropped=dict(self.dropped),
+            )
+
+
+class Ledger:
+    """Both books under one lock. The lock is re-entrant: ``stats()`` may run inside a signal handler."""
+
+    __slots__ = ("_waiting", "adopted", "last_error", "lock", "own")
+
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        """Start at zero; ``waiting`` says how many spans nobody has taken yet."""
+        self.lock = threading.RLock()
+        self.own = Book(self.lock)
+        self.adopted = Book(self.lock)
+        self.last_error: str | None = None
+        self._waiting = waiting
+
+    def stats(self) -> Stats:
+        """A snapshot in which the sums agree."""
+        with self.lock:
+            own = self.own.tally(self._waiting())
+            return Stats(
+                emitted=own.emitted,
+                delivered=own.delivered,
+                spooled=own.spooled,
+                queued=own.queued,
+                dropped=own.dropped,
+                adopted=self.adopted.tally(),
+                last_error=self.last_error,
+            )
+
+    def settled(self) -> int:
+        """How many of our own spans need no more work: delivered or lost."""
+        with self.lock:
+            return self.own.places["delivered"] + sum(self.own.dropped.values())
+
+    def attributes(self) -> dict[str, int]:
+        """What is sent along with the data, so that the store can show losses."""
+        with self.lock:
+            own = self.own
+            facts = {
+                "promptspan.sdk.emitted": own.entered + self._waiting(),
+                "promptspan.sdk.delivered": own.places["delivered"],
+            }
+            if own.dropped:
+                facts["promptspan.sdk.dropped"] = sum(own.dropped.values())
+                facts.update({f"promptspan.sdk.dropped.{reason}": n for reason, n in own.dropped.items()})
+            return facts
