@@ -1,0 +1,130 @@
+"""Rows as a table for people, and as JSON and CSV for programs.
+
+Values are what ClickHouse's JSON output says. Numbers with a point keep their digits: they pass through as
+text and never become a binary float, so a `Decimal` is printed exactly.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from promptspan_server.cli.options import Format
+from promptspan_server.cli.voice import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_NUMERIC = re.compile(r"(LowCardinality\(|Nullable\()*(U?Int|Float|Decimal|BFloat)")
+# What spreadsheets take for the start of a formula in a text cell (OWASP, "CSV injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NO_VALUE = "—"
+_UNLIMITED_WIDTH = 100_000
+
+
+class Number(str):
+    """A number in the digits that the store printed."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name and its ClickHouse type."""
+
+    name: str
+    type: str
+
+
+def read_json(line: bytes | str) -> Any:
+    """Read JSON with fractions as `Number`."""
+    return json.loads(line, parse_float=Number)
+
+
+def write_json(value: Any) -> str:
+    """Write what `read_json` gave, digit for digit."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value).items()
+        return "{" + ", ".join(f"{_quoted(name)}: {write_json(member)}" for name, member in members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(write_json(item) for item in cast("list[Any]", value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[Any]], form: Format) -> None:
+    """Print rows on stdout.
+
+    NULL is — in a table, `null` in JSON and an empty cell in CSV. A text cell that a spreadsheet would run as
+    a formula gets a leading apostrophe in CSV.
+    """
+    if form is Format.json:
+        _print_json(columns, rows)
+    elif form is Format.csv:
+        _print_csv(columns, rows)
+    else:
+        _print_table(columns, rows)
+
+
+def _print_json(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    names = [_quoted(column.name) for column in columns]
+    opening = "["
+    for row in rows:
+        members = ", ".join(f"{name}: {write_json(value)}" for name, value in zip(names, row, strict=True))
+        print(f"{opening}\n  {{{members}}}", end="")
+        opening = ","
+    print("[]" if opening == "[" else "\n]")
+
+
+def _print_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([_csv_cell(column.name) for column in columns])
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = _text(value)
+    if isinstance(value, str) and not isinstance(value, Number) and text.startswith(_FORMULA):
+        return "'" + text
+    return text
+
+
+def _print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        numeric = _NUMERIC.match(column.type) is not None
+        table.add_column(
+            Text(_one_line(column.name)),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=False,
+        )
+    for row in rows:
+        table.add_row(*(Text(_NO_VALUE if value is None else _one_line(_text(value))) for value in row))
+    console = Console(highlight=False)
+    # In a pipe there is no width to fit in, and cutting would lose data.
+    console.print(table, width=None if console.is_terminal else _UNLIMITED_WIDTH, soft_wrap=False)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else write_json(value)
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n")

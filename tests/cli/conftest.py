@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+DEADLINE_S = 90.0
+_CLEARED = (
+    "PROMPTSPAN_TOKEN",
+    "PROMPTSPAN_CLICKHOUSE_URL",
+    "PROMPTSPAN_DATA_DIR",
+    "PROMPTSPAN_DEBUG",
+    "FORCE_COLOR",
+)
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Return when the condition holds; fail, naming it, when the deadline passes."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"not within {deadline_s:.0f} s: {what}")
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether the process runs (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+class Running:
+    """A command that runs in the background, with its output in files."""
+
+    def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
+        self.out = directory / "out.txt"
+        self.err = directory / "err.txt"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def json_lines(self) -> list[dict[str, Any]]:
+        lines = self.out.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def wait_for_json(self, key: str) -> dict[str, Any]:
+        """Return the first JSON object on stdout that has the key."""
+
+        def there() -> bool:
+            if self.process.poll() is not None and not any(key in line for line in self.json_lines()):
+                pytest.fail(f"ended with {self.process.returncode}: {self.err.read_text()}")
+            return any(key in line for line in self.json_lines())
+
+        wait_until(there, f"a JSON object with {key} on stdout")
+        return next(line for line in self.json_lines() if key in line)
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=DEADLINE_S)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.wait()
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A user's environment in which nothing of promptspan is set, with a home of its own."""
+    values = {name: value for name, value in os.environ.items() if name not in _CLEARED}
+    return {
+        **values,
+        "HOME": str(tmp_path / "home"),
+        "XDG_DATA_HOME": str(tmp_path / "share"),
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., Running]]:
+    """Start a command in the background; what is still running at the end is ended."""
+    started: list[Running] = []
+
+    def begin(*command: str, **extra: str) -> Running:
+        directory = tmp_path / f"run{len(started)}"
+        directory.mkdir()
+        running = Running(command, directory, {**environment, **extra})
+        started.append(running)
+        return running
+
+    yield begin
+    for running in started:
+        if running.process.poll() is None:
+            running.process.terminate()
+            try:
+                running.process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                running.process.kill()
+                running.process.wait()
+
+
+@pytest.fixture
+def promptspan(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line to its end, as the installed script does."""
+
+    def run(
+        *arguments: str, stdin: IO[bytes] | int | None = None, **extra: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            env={**environment, **extra},
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    return run
+
+
+COMMAND = (str(Path(sys.executable).with_name("promptspan")),)
