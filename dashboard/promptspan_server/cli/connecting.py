@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from promptspan_server.cli.failure import CommandError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from promptspan_server.queries.connection import Dsn
 
 
+_CODE_READONLY = 164
+
+
 def chosen_dsn(text: str | None) -> Dsn:
     """Return the store to talk to: `--dsn`, the environment, or the local store's reader.
 
@@ -33,6 +37,24 @@ def chosen_dsn(text: str | None) -> Dsn:
         raise CommandError(str(error)) from error
 
 
+def writer(dsn: Dsn, *, given: bool) -> Dsn:
+    """Return the DSN for a command that writes: the default one's reader becomes the local store's writer.
+
+    Args:
+        dsn: The store.
+        given: The user named it, and so the user who writes.
+    """
+    return dsn if given else replace(dsn, user="default")
+
+
+def tame_driver() -> None:
+    """Let the driver drop settings that a reader may not change, and leave the reporting of errors to us."""
+    from clickhouse_connect import common
+
+    common.set_setting("invalid_setting_action", "drop")  # pyright: ignore[reportUnknownMemberType]
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL + 1)
+
+
 @contextmanager
 def connected(dsn: Dsn) -> Generator[Client]:
     """Open a client for the block; every failure of the store inside becomes one line and exit code 2.
@@ -40,13 +62,10 @@ def connected(dsn: Dsn) -> Generator[Client]:
     Raises:
         CommandError: The store cannot be reached, or answered with an error.
     """
-    from clickhouse_connect import common
     from clickhouse_connect.driver.exceptions import ClickHouseError
     from urllib3.exceptions import HTTPError
 
-    # A reader may not be allowed to change a setting; the answer is the same without it.
-    common.set_setting("invalid_setting_action", "drop")  # pyright: ignore[reportUnknownMemberType]
-    logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
+    tame_driver()
     try:
         client = connect(dsn)
         try:
@@ -63,4 +82,7 @@ def _one_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     # The driver puts its own words before ClickHouse's, which say what is wrong and begin with its code.
     start = text.find("Code: ")
-    return text[start:] if start >= 0 else text
+    line = text[start:] if start >= 0 else text
+    if getattr(error, "code", None) == _CODE_READONLY:
+        return f"{line} (this user may only read: the DSN has to name one that may write)"
+    return line

@@ -85,7 +85,7 @@ def check(stack: Stack) -> None:
         )
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise CommandError(f"the local extra is not installed ({missing[0]} is missing): pip install 'promptspan[local]'")
+        raise CommandError(f"the local extra is missing ({missing[0]}): pip install 'promptspan[local]'")
     taken: dict[int, str] = {}
     for option, (host, port) in stack.ports.items():
         if port and port in taken:

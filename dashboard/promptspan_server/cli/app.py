@@ -1,0 +1,68 @@
+"""The command line's commands. Each loads what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promptspan_server.cli.failure import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+from promptspan_server.cli.doctor import doctor
+from promptspan_server.cli.migrate import migrate
+from promptspan_server.cli.query import query
+from promptspan_server.cli.run import up
+
+app = typer.Typer(
+    name="promptspan",
+    help="Prompt observability: traced model calls in ClickHouse, with versions, cost and drift.",
+    epilog="Exit codes: 0 success, 1 a finding, 2 a usage or connection error.",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (up, migrate, query, doctor):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from promptspan_server.cli.version import version_text
+
+        print(f"promptspan {version_text()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        CommandError: It cannot be done; for a wrong command line too.
+    """
+    try:
+        result = typer.main.get_command(app).main(
+            list(arguments), prog_name="promptspan", standalone_mode=False
+        )
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        # Typer's own errors: their class has moved between releases, their shape has not.
+        explain = getattr(error, "format_message", None)
+        if explain is None:
+            raise
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "promptspan"
+        raise CommandError(f"{str(explain()).rstrip('.')} ({command} --help tells more)") from error
+    return result if isinstance(result, int) else 0
