@@ -1,0 +1,217 @@
+"""The demo's past: a week of calls, told to the store as if they had been sent while they happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+
+from promptspan import _attributes as names
+from promptspan_server.demo.settings import ENVIRONMENT, SERVICE
+from promptspan_server.demo.traffic import Traffic, Weather, busyness
+
+if TYPE_CHECKING:
+    from promptspan_server.demo.recording import Recording
+    from promptspan_server.demo.traffic import PlannedCall
+
+CALLS_A_DAY = 900
+_BATCH = 500
+_ROLLOUT = ((1.0, 1.0), (2.0, 0.5), (3.0, 0.25))  # younger than so many days: this part of today's share
+_ERRORS = {
+    "rate_limited": "RateLimitError",
+    "server_error": "InternalServerError",
+    "timeout": "ProviderTimeoutError",
+    "dropped": "ConnectionDroppedError",
+}
+
+_Value = str | int | float | bool | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PastCall:
+    """A call and when it began.
+
+    Attributes:
+        at: The start, UTC.
+        key: Names the call: the same key gives the same ids, so that a past told twice is stored once.
+        plan: The call.
+    """
+
+    at: datetime
+    key: str
+    plan: PlannedCall
+
+
+def past_calls(*, now: datetime, days: float, seed: int, rollout: float) -> Iterator[PastCall]:
+    """Draw the calls of the past, the newest hour first.
+
+    An hour's calls follow from the seed and the hour alone.
+
+    Args:
+        now: Where the past ends, UTC.
+        days: How far it reaches back.
+        seed: Of the dice.
+        rollout: The new version's share now; it began three days ago with a quarter of it.
+
+    Yields:
+        Calls that began within the span of time.
+    """
+    traffic = Traffic(seed)
+    beginning = now - timedelta(days=days)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    while hour + timedelta(hours=1) > beginning:
+        traffic.reseed(f"{seed} {hour:%Y-%m-%dT%H}")
+        age_days = (now - hour) / timedelta(days=1)
+        part = next((part for days_old, part in _ROLLOUT if age_days < days_old), 0.0)
+        weather = Weather(rollout=rollout * part)
+        moments = traffic.arrivals(CALLS_A_DAY / 24 * busyness(hour))
+        for number, moment in enumerate(moments):
+            at = hour + timedelta(hours=moment)
+            plan = traffic.call(weather)
+            if beginning <= at < now:
+                yield PastCall(at, f"{seed} {hour:%Y-%m-%dT%H} {number}", plan)
+        hour -= timedelta(hours=1)
+
+
+def bodies(calls: Iterator[PastCall], *, version: str) -> Iterator[bytes]:
+    """Write calls as OTLP.
+
+    Args:
+        calls: The calls.
+        version: Version of the SDK, for the scope.
+
+    Yields:
+        Serialized ``ExportTraceServiceRequest`` messages of up to 500 spans.
+    """
+    resource = Resource(
+        attributes=_attributes({"service.name": SERVICE, "deployment.environment.name": ENVIRONMENT})
+    )
+    scope = InstrumentationScope(name="promptspan", version=version)
+    batch: list[Span] = []
+    for call in calls:
+        batch.append(_span(call))
+        if len(batch) == _BATCH:
+            yield _request(resource, scope, batch)
+            batch = []
+    if batch:
+        yield _request(resource, scope, batch)
+
+
+def _request(resource: Resource, scope: InstrumentationScope, batch: list[Span]) -> bytes:
+    spans = ResourceSpans(resource=resource, scope_spans=[ScopeSpans(scope=scope, spans=batch)])
+    return ExportTraceServiceRequest(resource_spans=[spans]).SerializeToString()
+
+
+def _span(call: PastCall) -> Span:
+    digest = hashlib.blake2b(call.key.encode(), digest_size=40).digest()
+    recording = call.plan.recording
+    start_ns = math.floor(call.at.timestamp() * 1_000_000) * 1000
+    error = _ERRORS.get(recording.fault or "", "")
+    return Span(
+        trace_id=digest[:16],
+        span_id=digest[16:24],
+        name=f"chat {recording.request_model}",
+        kind=Span.SPAN_KIND_CLIENT,
+        start_time_unix_nano=start_ns,
+        end_time_unix_nano=start_ns + round(recording.latency_ms * 1e6),
+        attributes=_attributes(_described(call.plan, response_id=digest[24:].hex(), error=error)),
+        status=Status(code=Status.STATUS_CODE_ERROR, message=error) if error else None,
+    )
+
+
+def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, _Value]:
+    recording = plan.recording
+    known: dict[str, _Value] = {
+        names.GEN_AI_OPERATION_NAME: names.OPERATION_CHAT,
+        names.GEN_AI_PROVIDER_NAME: recording.provider,
+        names.GEN_AI_REQUEST_MODEL: recording.request_model,
+        names.GEN_AI_REQUEST_STREAM: plan.stream,
+        names.GEN_AI_PROMPT_NAME: recording.prompt,
+        names.GEN_AI_PROMPT_VERSION: recording.version,
+        names.PROMPTSPAN_FEATURE: plan.feature,
+        names.PROMPTSPAN_TENANT: plan.tenant,
+        names.USER_ID: hashlib.blake2b(plan.user.encode(), digest_size=8).hexdigest(),
+        names.SESSION_ID: plan.session,
+        names.GEN_AI_INPUT_MESSAGES: _messages(
+            ("system", recording.system, None), ("user", recording.input, None)
+        ),
+    }
+    if error:
+        return known | {names.ERROR_TYPE: error, names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_MISSING}
+    prefix = "msg_" if recording.provider == "anthropic" else "chatcmpl-"
+    known |= {
+        names.GEN_AI_RESPONSE_MODEL: recording.response_model,
+        names.GEN_AI_RESPONSE_ID: prefix + response_id,
+        names.GEN_AI_RESPONSE_FINISH_REASONS: [recording.finish_reason],
+        names.GEN_AI_OUTPUT_MESSAGES: _messages(("assistant", recording.answer, recording.finish_reason)),
+    }
+    if plan.stream:
+        known[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = recording.ttft_ms / 1000
+    flags = _flags(recording)
+    if flags:
+        known[names.PROMPTSPAN_SAFETY_FLAGS] = flags
+    return known | _usage(plan)
+
+
+def _usage(plan: PlannedCall) -> dict[str, _Value]:
+    usage = plan.recording.usage
+    written_tokens = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+    if plan.stream and not plan.include_usage and plan.recording.provider == "openai":
+        return {names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_MISSING}
+    known: dict[str, _Value] = {
+        names.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
+        names.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
+        names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_PROVIDER,
+    }
+    details = {
+        names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cache_read_tokens,
+        names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: usage.cache_write_5m_tokens
+        + usage.cache_write_1h_tokens,
+        names.PROMPTSPAN_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: usage.cache_write_1h_tokens,
+        names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_tokens,
+    }
+    return known | {key: value for key, value in details.items() if value}
+
+
+def _flags(recording: Recording) -> list[str]:
+    by_reason = {
+        "content_filter": names.FLAG_CONTENT_FILTER,
+        "refusal": names.FLAG_REFUSAL,
+        "length": names.FLAG_TRUNCATED,
+        "max_tokens": names.FLAG_TRUNCATED,
+    }
+    found = {by_reason[recording.finish_reason]} if recording.finish_reason in by_reason else set[str]()
+    return sorted(found | ({names.FLAG_REFUSAL} if recording.refusal else set()))
+
+
+def _messages(*said: tuple[str, str, str | None]) -> str:
+    messages: list[dict[str, Any]] = []
+    for role, text, finish_reason in said:
+        message: dict[str, Any] = {"role": role, "parts": [{"type": "text", "content": text}]}
+        messages.append(message | ({"finish_reason": finish_reason} if finish_reason else {}))
+    return json.dumps(messages, ensure_ascii=False)
+
+
+def _attributes(values: dict[str, _Value]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=_any(value)) for key, value in values.items()]
+
+
+def _any(value: _Value) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, str):
+        return AnyValue(string_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    return AnyValue(array_value=ArrayValue(values=[AnyValue(string_value=item) for item in value]))

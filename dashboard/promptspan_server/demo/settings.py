@@ -1,0 +1,6 @@
+"""What marks everything that the demo sends."""
+
+from __future__ import annotations
+
+SERVICE = "harbour-desk"
+ENVIRONMENT = "demo"
