@@ -174,8 +174,7 @@ def _usage(plan: PlannedCall) -> dict[str, _Value]:
     }
     details = {
         names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cache_read_tokens,
-        names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: usage.cache_write_5m_tokens
-        + usage.cache_write_1h_tokens,
+        names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: written_tokens,
         names.PROMPTSPAN_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: usage.cache_write_1h_tokens,
         names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_tokens,
     }
