@@ -32,7 +32,7 @@ class Receiver:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
                 """Keep the tests' output quiet."""
 
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
