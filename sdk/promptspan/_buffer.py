@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from ._stats import Book, Place
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._stats import Book, Place
 
 T = TypeVar("T")
+
+_log = logging.getLogger("promptspan")
 
 
 @dataclass(slots=True)
@@ -33,10 +38,10 @@ class Batch(Generic[T]):
 
     def delivered(self, count: int, rejected: int = 0, reason: str = "") -> None:
         """The first ``count`` were answered for; of these, ``rejected`` were not taken."""
+        self.forget(count)
         with self.book.lock:
             self.book.move(count - rejected, self.place, "delivered")
             self.book.drop(rejected, self.place, reason)
-            self.forget(count)
         del self.items[:count]
 
     def dropped(self, count: int, reason: str) -> None:
@@ -44,15 +49,32 @@ class Batch(Generic[T]):
         self.delivered(count, count, reason)
 
 
-class Store(Protocol[T]):
+class Store(Protocol):
     """What the writer fills and the sender empties."""
 
-    def append(self, items: list[T], sizes: list[int]) -> None:
+    durable: bool
+    """Whether spans survive the process."""
+    rescan_s: float | None
+    """How often to look for spans that came from elsewhere, in seconds; ``None``: they do not."""
+
+    def append(self, items: list[Any], sizes: list[int]) -> None:
         """Keep spans; from now on they are counted here and no longer in the writer's hands."""
         ...
 
-    def batch(self, max_items: int, max_bytes: int) -> Batch[T] | None:
+    def batch(self, max_items: int, max_bytes: int) -> Batch[Any] | None:
         """The oldest spans, at least one, or ``None``."""
+        ...
+
+    def set_aside(self, item: Any, reason: str) -> None:
+        """Deal with a span that the receiver refuses."""
+        ...
+
+    def close(self) -> None:
+        """The end; nobody sends any more."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's files."""
         ...
 
     def __len__(self) -> int:
@@ -60,8 +82,37 @@ class Store(Protocol[T]):
         ...
 
 
+class Way(Protocol):
+    """Where batches go."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Size of a batch that is known to be taken."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """How many attempts have failed since one succeeded."""
+        ...
+
+    def deliver(self, batch: Batch[Any]) -> None:
+        """Settle the spans of a batch, as far as possible before the sender has to stop."""
+        ...
+
+    def close(self) -> None:
+        """The end."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's connection."""
+        ...
+
+
 class MemoryStore(Generic[T]):
     """A bounded queue; over its bound the oldest spans go, and are counted. Any thread may use it."""
+
+    durable = False
+    rescan_s: float | None = None
 
     def __init__(self, max_bytes: int, book: Book, resource: Callable[[], bytes]) -> None:
         self._items: deque[tuple[T, int]] = deque()
@@ -108,7 +159,22 @@ class MemoryStore(Generic[T]):
                 self._bytes -= self._items.popleft()[1]
             self._taken = max(0, self._taken - count)
 
-    def put_back(self) -> None:
-        """The sender gives up its batch for now; any of it may be dropped again."""
+    def set_aside(self, item: T, reason: str) -> None:
+        """Say that a span is refused; there is nowhere to keep it."""
+        del item
+        _log.warning("promptspan: the receiver refuses one span (%s); it is lost", reason)
+
+    def abandon(self) -> None:
+        """Nothing to let go of."""
+
+    def drain(self) -> list[T]:
+        """Take all of it out, uncounted: for a store that takes over."""
         with self._lock:
-            self._taken = 0
+            items = [item for item, _ in self._items]
+            self._items.clear()
+            self._bytes = self._taken = 0
+        return items
+
+    def close(self) -> None:
+        """The end: what is left is lost, and counted."""
+        self._book.drop(len(self.drain()), "memory", "exit")

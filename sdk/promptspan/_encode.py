@@ -1,17 +1,20 @@
 """Writes spans as OTLP protobuf, field by field: a bad value costs itself, never the span or the batch.
 
-Field numbers are those of ``opentelemetry/proto/trace/v1/trace.proto`` and its neighbours. A writer of our own
-because building ``*_pb2`` messages costs several times more than the bytes themselves.
+Field numbers are those of ``opentelemetry/proto/trace/v1/trace.proto`` and its neighbours. A writer of our
+own because building ``*_pb2`` messages costs several times more than the bytes themselves.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ._span import SCOPE_NAME, FinishedSpan, SpanEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 MAX_VALUE_BYTES = 128 * 1024
 MAX_SPAN_BYTES = 1024 * 1024
@@ -71,7 +74,7 @@ def utf8(text: str, limit_bytes: int) -> bytes:
 
 def _any_value(value: Any, depth: int, budget: list[int]) -> bytes:
     """``AnyValue`` of one attribute. Only exact conversions: no ``str()`` of a foreign object, ever."""
-    kind = type(value)
+    kind = cast("type[object]", type(value))
     if kind is str:
         raw = utf8(value, MAX_VALUE_BYTES)
         return b"\x0a" + varint(len(raw)) + raw
@@ -81,7 +84,7 @@ def _any_value(value: Any, depth: int, budget: list[int]) -> bytes:
         return _int_value(value)
     if kind is float:
         # Not a number is not JSON and poisons every sum behind: it is left out, and said.
-        if value != value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             raise FieldError("not a finite number")
         return b"\x21" + _double(value)
     if isinstance(value, str):
@@ -253,7 +256,7 @@ def _event(event: SpanEvent, room: int, problems: list[str]) -> bytes:
 def encode_span(span: FinishedSpan) -> bytes:
     """One ``Span`` message of at most about 1 MB; what had to be left out is named in the span itself.
 
-    Never raises for what a field holds. Attributes are written in their order, so what matters most comes first.
+    Never raises for what a field holds. Attributes are written in their order: what matters most comes first.
     """
     problems: list[str] = []
     trace_id = _number(span.trace_id, 128, problems, "trace id") or random.getrandbits(128) | 1

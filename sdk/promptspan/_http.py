@@ -1,7 +1,8 @@
 """One POST over HTTP/1.1: a single monotonic deadline for all of it, and a cap on the reply.
 
-Written on sockets because the usual clients do neither: their timeouts start anew with every byte that drips in,
-and they unpack whatever a reply claims to hold. It also keeps ``http.client`` (40 ms of imports) out of the host.
+Written on sockets because the usual clients do neither: their timeouts start anew with every byte that
+drips in, and they unpack whatever a reply claims to hold. It also keeps ``http.client`` (40 ms of imports) out of
+the host.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import socket
 import time
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
 MAX_REPLY_BYTES = 64 * 1024
 

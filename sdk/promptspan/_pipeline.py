@@ -1,29 +1,30 @@
-"""From the caller's path to the network: a queue, a writer thread that builds and keeps spans, a sender thread.
+"""From the caller's path to the network: a queue, a writer thread that builds and keeps, a sender thread.
 
-    submit(note) -> queue -> [writer: build, encode] -> store (spool on disk, or memory) -> [sender] -> backend
+    submit(note) -> queue -> [writer: build, encode] -> store (disk, or memory) -> [sender] -> backend
 
 ``submit`` only appends to a deque. Both threads are daemons and start with the first note.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import sys
 import threading
 import time
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ._buffer import MemoryStore
 from ._encode import encode_resource, encode_span, framed
+from ._export import ExporterWay
+from ._process import forget_exit, watch_exit, watch_forks
 from ._sender import OtlpSender
+from ._spool import Spool
+from ._spool_folder import spool_folder
 from ._stats import Ledger, Stats
 
 if TYPE_CHECKING:
-    from ._buffer import Batch, Store
+    from ._buffer import Batch, Store, Way
     from ._span import FinishedSpan, Note
     from ._transport_config import TransportConfig
 
@@ -31,11 +32,9 @@ _COLLECT_S = 0.010  # the writer lets notes gather so long; the spool has them w
 _CHUNK = 64  # notes between two writes to the store
 _BUSY_S = 0.0002  # the writer keeps the interpreter at most so long while others may want it
 _BREATH_S = 0.00005
+_LAST_WAIT_S = 0.25
 
 _log = logging.getLogger("promptspan")
-_pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
-_fork_hook = threading.Lock()
-_fork_hooked = False
 
 
 class Pipeline:
@@ -49,21 +48,19 @@ class Pipeline:
         """Prepare; starts nothing and opens nothing.
 
         Raises:
-            ValueError: The endpoint is not an http(s) URL.
+            ValueError: The endpoint is not an http(s) URL, or a header holds a line break.
         """
         self._config = config
         self._closed = False
         self._reset()
-        _pipelines.add(self)
-        _hook_fork()
+        watch_forks(self)
 
     def _reset(self) -> None:
         """A state without threads, files, locks or notes: at the start, and in a forked child."""
-        config = self._config
         self._queue: deque[Note] = deque()
         self._overflow: deque[None] = deque()
-        self._max_bytes = -1 if self._closed else config.queue_max_bytes
-        # Submitters write the one and the writer the other; slips of unlocked sums end when the queue is empty.
+        self._max_bytes = -1 if self._closed else self._config.queue_max_bytes
+        # Submitters add to the one, the writer to the other; what unlocked sums miss is mended at each lull.
         self._bytes_in = 0
         self._bytes_out = 0
         self._asleep = True
@@ -72,34 +69,43 @@ class Pipeline:
         self._starting = threading.RLock()
         self._started = False
         self._inline = False
-        self._writer_ends = False
-        self._sender_ends = False
-        self._hurry = 0
-        self._sender_idle = True
-        self._changed = threading.Condition()
-        self._ledger = Ledger(lambda: len(self._queue) + len(self._overflow))
-        self._instance = os.urandom(8).hex()
-        self._store, self._way = self._open()
         self._writer: threading.Thread | None = None
         self._sender: threading.Thread | None = None
+        self._writer_ends = False
+        self._sender_ends = False
+        self._changed = threading.Condition()
+        self._sender_idle = True
+        self._hurry = 0  # flushes that wait now
+        self._flushes = 0  # flushes so far
+        self._ledger = Ledger(lambda: len(self._queue) + len(self._overflow))
+        self._store, self._way = self._open()
 
-    def _open(self) -> tuple[Store[Any], OtlpSender]:
-        config = self._config
-        resource = {
-            "service.instance.id": self._instance,
-            **config.resource,
-            "promptspan.sdk.instance": self._instance,
-        }
+    def _open(self) -> tuple[Store, Way]:
+        config, ledger = self._config, self._ledger
+        instance = os.urandom(8).hex()
+        resource = {"service.instance.id": instance, **config.resource, "promptspan.sdk.instance": instance}
         fixed = encode_resource(resource)
-        store: MemoryStore[bytes] = MemoryStore(
-            config.queue_max_bytes,
-            self._ledger.own,
-            lambda: fixed + encode_resource(self._ledger.attributes()),
+        memory: MemoryStore[Any] = MemoryStore(
+            config.queue_max_bytes, ledger.own, lambda: fixed + encode_resource(ledger.attributes())
         )
-        return store, OtlpSender(config, self._ledger, self._pause, self._set_aside)
+        if config.exporter is not None:
+            return memory, ExporterWay(config.exporter, resource, config.sdk_version)
+        store: Store = memory
+        if config.spool_dir is not None:
+            root, service = config.spool_dir, str(config.resource.get("service.name", ""))
+            store = Spool(
+                lambda: spool_folder(root, service, config.endpoint),
+                config.spool_max_bytes,
+                ledger,
+                fixed,
+                memory,
+            )
+        return store, OtlpSender(config, ledger, self._pause, store.set_aside)
+
+    # The caller's thread
 
     def submit(self, note: Note) -> None:
-        """Hand over a note: O(1), never waits, never raises. Over the bound, the newest are lost and counted."""
+        """Hand over a note: O(1), never waits or raises. Over the bound the newest is lost and counted."""
         try:
             size = note.size_bytes
             if self._bytes_in - self._bytes_out + size > self._max_bytes:
@@ -109,26 +115,25 @@ class Pipeline:
                 self._queue.append(note)
             if self._asleep:
                 self._wake_writer()
-        except Exception:
+        except Exception:  # noqa: BLE001  # the host never pays for our mistakes
             _log.exception("promptspan: a span could not be handed over")
 
     def _turn_away(self) -> None:
         if self._closed:
-            own = self._ledger.own
-            with own.lock:
-                own.enter(1, "hands")
-                own.drop(1, "hands", "shutdown")
+            with self._ledger.lock:
+                self._ledger.own.enter(1, "hands")
+                self._ledger.own.drop(1, "hands", "shutdown")
         else:
             self._overflow.append(None)
 
     def _wake_writer(self) -> None:
         self._asleep = False
-        if self._inline:
-            self._drain()
-            self._asleep = True
-            return
         if not self._started:
             self._start()
+        if self._inline:
+            self._drain_safely()
+            self._asleep = True
+            return
         try:
             self._latch.release()
         except RuntimeError:  # another submitter was first
@@ -139,11 +144,16 @@ class Pipeline:
             if self._started or self._closed:
                 return
             self._started = True
-            self._writer = threading.Thread(target=self._write_forever, name="promptspan-writer", daemon=True)
-            self._sender = threading.Thread(target=self._send_forever, name="promptspan-sender", daemon=True)
-            self._writer.start()
-            self._sender.start()
-            atexit.register(self._at_exit)
+            writer = threading.Thread(target=self._write_forever, name="promptspan-writer", daemon=True)
+            sender = threading.Thread(target=self._send_forever, name="promptspan-sender", daemon=True)
+            try:
+                writer.start()
+                self._writer = writer
+                sender.start()
+                self._sender = sender
+            except RuntimeError:  # the interpreter is ending, or the system has no thread left
+                self._inline = self._writer is None
+            watch_exit(self._at_exit)
 
     # The writer's thread
 
@@ -155,29 +165,15 @@ class Pipeline:
             self._asleep = False
             if not self._hurry:
                 time.sleep(_COLLECT_S)
-            self._drain()
-        self._drain()
+            self._drain_safely()
+        self._drain_safely()
 
-    def _drain(self) -> None:
-        """Build and keep all that is in the queue."""
-        while True:
-            notes = self._take()
-            if not notes:
-                return
-            items: list[Any] = []
-            sizes: list[int] = []
-            woke = time.perf_counter()
-            for note in notes:
-                item = self._built(note)
-                if item is not None:
-                    items.append(item)
-                    sizes.append(len(item))
-                if time.perf_counter() - woke > _BUSY_S and not self._writer_ends:
-                    time.sleep(_BREATH_S)
-                    woke = time.perf_counter()
-            if items:
-                self._store.append(items, sizes)
-                self._tell_sender()
+    def _drain_safely(self) -> None:
+        try:
+            while notes := self._take():
+                self._keep(notes)
+        except BaseException:  # noqa: BLE001  # this thread is all that stands between the application and silence
+            _log.exception("promptspan: spans could not be kept")
 
     def _take(self) -> list[Note]:
         own = self._ledger.own
@@ -195,89 +191,125 @@ class Pipeline:
             self._bytes_out = self._bytes_in
         return notes
 
-    def _built(self, note: Note) -> bytes | None:
-        own = self._ledger.own
-        try:
-            span: FinishedSpan | None = note.build()
-            if span is None:
-                own.forget(1, "hands")
-                return None
-            return framed(encode_span(span))
-        except Exception:
-            own.drop(1, "hands", "build_failed")
-            _log.exception("promptspan: a span could not be built")
-            return None
-
-    def _tell_sender(self) -> None:
+    def _keep(self, notes: list[Note]) -> None:
+        """Build, encode and store; other threads get the interpreter in between."""
+        spans: list[FinishedSpan] = []
+        items: list[Any] = []
+        sizes: list[int] = []
+        since = time.perf_counter()
+        for note in notes:
+            built = self._built(note)
+            if built is not None:
+                span, item = built
+                spans.append(span)
+                items.append(item)
+                sizes.append(len(item) if type(item) is bytes else note.size_bytes)
+            if time.perf_counter() - since > _BUSY_S and not self._writer_ends:
+                time.sleep(_BREATH_S)
+                since = time.perf_counter()
+        if not items:
+            return
+        self._store.append(items, sizes)
         if self._sender_idle or len(self._store) >= self._config.batch_max_spans:
             with self._changed:
                 self._sender_idle = False
                 self._changed.notify_all()
+        self._mirror(spans)
+
+    def _built(self, note: Note) -> tuple[FinishedSpan, Any] | None:
+        own = self._ledger.own
+        try:
+            span = note.build()
+            if span is None:
+                own.forget(1, "hands")
+                return None
+            return span, (span if self._config.exporter is not None else framed(encode_span(span)))
+        except BaseException:  # noqa: BLE001  # a detector of the user's may raise anything; this thread goes on
+            own.drop(1, "hands", "build_failed")
+            _log.exception("promptspan: a span could not be built")
+            return None
+
+    def _mirror(self, spans: list[FinishedSpan]) -> None:
+        mirror = self._config.mirror
+        if mirror is not None:
+            try:
+                for span in spans:
+                    mirror(span)
+            except BaseException:  # noqa: BLE001  # the application's processors may raise anything
+                _log.exception("promptspan: the application's provider did not take a span")
 
     # The sender's thread
 
     def _send_forever(self) -> None:
         _suppress_instrumentation()
-        config = self._config
-        while not self._sender_ends:
-            with self._changed:
-                if not len(self._store):
-                    self._sender_idle = True
-                    self._changed.wait_for(lambda: not self._sender_idle or self._sender_ends)
-                    continue
-                self._changed.wait_for(
-                    lambda: self._sender_ends or self._hurry or len(self._store) >= config.batch_max_spans,
-                    config.linger_s,
-                )
-            while not self._sender_ends and (
-                batch := self._store.batch(config.batch_max_spans, self._way.max_bytes)
-            ):
-                self._deliver(batch)
-        self._way.close()
+        store, way, full = self._store, self._way, self._config.batch_max_spans
+        try:
+            while not self._sender_ends:
+                while not self._sender_ends and (batch := store.batch(full, way.max_bytes)):
+                    self._deliver(batch)
+                with self._changed:
+                    if not len(store):
+                        self._sender_idle = True
+                        self._changed.wait_for(
+                            lambda: not self._sender_idle or self._sender_ends, store.rescan_s
+                        )
+                        self._sender_idle = False
+                    if len(store):
+                        self._changed.wait_for(
+                            lambda: self._sender_ends or self._hurry or len(store) >= full,
+                            self._config.linger_s,
+                        )
+        finally:
+            way.close()
+            store.close()
 
     def _deliver(self, batch: Batch[Any]) -> None:
         try:
             self._way.deliver(batch)
-        except Exception:
+        except BaseException:  # noqa: BLE001  # an exporter of the user's may raise anything
             _log.exception("promptspan: a batch could not be sent")
-            self._pause(self._config.retry_max_s)
+            self._pause(self._config.retry_max_s, may_hurry=True)
         with self._changed:
             self._changed.notify_all()
 
-    def _pause(self, seconds: float) -> bool:
-        """Wait between two attempts; a flush cuts it short once. False when the sender has to stop."""
+    def _pause(self, seconds: float, *, may_hurry: bool) -> bool:
+        """Wait between two attempts; a flush may cut it short. False when the sender has to stop."""
         with self._changed:
-            asked = self._hurry
-            self._changed.wait_for(lambda: self._sender_ends or self._hurry > asked, seconds)
+            self._changed.notify_all()
+            asked = self._flushes
+            self._changed.wait_for(
+                lambda: self._sender_ends or (may_hurry and self._flushes > asked), seconds
+            )
         return not self._sender_ends
-
-    def _set_aside(self, span: bytes, reason: str) -> None:
-        _log.warning(
-            "promptspan: the receiver refuses one span (%s, %d bytes), it is left out", reason, len(span)
-        )
 
     # Ends
 
     def flush(self, timeout_s: float) -> bool:
         """Send now what was submitted before; true if all of it was settled within ``timeout_s`` seconds."""
-        deadline = time.monotonic() + timeout_s
-        goal = self._ledger.stats().emitted
-        if self._ledger.settled() >= goal:
+        return self._flush(time.monotonic() + timeout_s, patient=True)
+
+    def _flush(self, deadline: float, *, patient: bool) -> bool:
+        """Wait for the network; the impatient give up at the first failure, as the spool keeps the spans."""
+        ledger, way = self._ledger, self._way
+        goal = ledger.stats().emitted
+        if ledger.settled() >= goal:
             return True
         if not self._started:
             self._wake_writer()
+        failures = way.failures
         with self._changed:
             self._hurry += 1
+            self._flushes += 1
             self._changed.notify_all()
-            try:
-                return self._changed.wait_for(
-                    lambda: self._ledger.settled() >= goal, max(0.0, deadline - time.monotonic())
-                )
-            finally:
-                self._hurry -= 1
+            self._changed.wait_for(
+                lambda: ledger.settled() >= goal or (not patient and way.failures > failures),
+                max(0.0, deadline - time.monotonic()),
+            )
+            self._hurry -= 1
+        return ledger.settled() >= goal
 
     def shutdown(self, timeout_s: float) -> bool:
-        """Stop taking notes, keep what is there, send what ``timeout_s`` seconds allow; true if nothing is left."""
+        """Stop taking notes, keep what is there, send for ``timeout_s`` seconds; true if nothing is left."""
         self._closed = True
         self._max_bytes = -1
         self._finish(timeout_s)
@@ -286,33 +318,39 @@ class Pipeline:
 
     def _finish(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        with self._starting:
-            writer, sender = self._writer, self._sender
-            atexit.unregister(self._at_exit)
-        if writer is None or sender is None:
+        forget_exit(self._at_exit)
+        writer, sender = self._writer, self._sender
+        if writer is None:
             return
         self._writer_ends = True
         self._wake_writer()
         writer.join(timeout_s)
-        if not self._way.failing:
-            self.flush(deadline - time.monotonic())
+        durable = self._store.durable
+        if not (durable and self._way.failures):
+            self._flush(deadline, patient=not durable)
         with self._changed:
             self._sender_ends = True
             self._changed.notify_all()
-        sender.join(min(0.1, max(0.0, deadline - time.monotonic())))
+        if sender is None:
+            self._store.close()
+        else:
+            sender.join(_LAST_WAIT_S)  # it ends now, or with the request that it waits for
 
     def _at_exit(self) -> None:
         self._finish(self._config.exit_timeout_s)
-        if self._writer is None or not self._writer.is_alive():
-            self._inline = True  # what later exit handlers emit is kept on their own thread
+        if self._writer is not None and not self._writer.is_alive():
+            self._inline = self._asleep = True  # what later exit handlers emit is kept on their own thread
 
     def stats(self) -> Stats:
         """Where all spans are now; the sums agree."""
         return self._ledger.stats()
 
-    def _after_fork(self) -> None:
-        # The parent sends what it has. Its notes are kept here unread: dropping them could run their finalizers.
-        self._inherited = (self._queue, self._store, self._way)
+    def after_fork(self) -> None:
+        """In a forked child: the parent sends what it has, this process starts with nothing."""
+        # The parent's notes are kept unread: letting them go could run the application's finalizers here.
+        self._inherited = (self._queue, self._store)
+        self._store.abandon()
+        self._way.abandon()
         self._reset()
 
 
@@ -321,20 +359,3 @@ def _suppress_instrumentation() -> None:
     from opentelemetry import context
 
     context.attach(context.set_value("suppress_instrumentation", True))
-
-
-def _hook_fork() -> None:
-    global _fork_hooked  # noqa: PLW0603  # one hook a process, and hooks cannot be taken back
-    with _fork_hook:
-        if _fork_hooked or not hasattr(os, "register_at_fork"):
-            return
-        _fork_hooked = True
-
-    def after_in_child() -> None:
-        for pipeline in list(_pipelines):
-            pipeline._after_fork()  # noqa: SLF001
-
-    os.register_at_fork(after_in_child=after_in_child)
-
-
-_ = sys

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Place = Literal["hands", "memory", "disk", "delivered"]
 """Where a taken span is: in the writer's hands, in memory, on disk, or with the backend."""
@@ -40,7 +42,7 @@ class Stats(Tally):
     """A snapshot of the ledger of this process.
 
     Attributes:
-        adopted: Spans of earlier processes, found in the spool and sent on from here; not part of the counts above.
+        adopted: Spans of earlier processes, found in the spool and sent on; not in the counts above.
         last_error: Why the last request failed; ``None`` once one has succeeded.
     """
 

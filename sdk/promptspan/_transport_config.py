@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from ._span import AttributeValue
+    from ._span import AttributeValue, FinishedSpan
 
 
 def default_spool_dir() -> Path:
-    """Where spans wait for the network: ``$XDG_STATE_HOME/promptspan/spool``, else below ``~/.local/state``."""
+    """Where spans wait for the network: ``$XDG_STATE_HOME/promptspan/spool``, or in ``~/.local/state``."""
     state = os.environ.get("XDG_STATE_HOME", "")
     root = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
     return root / "promptspan" / "spool"
@@ -48,6 +49,7 @@ class TransportConfig:
         retry_initial_s: First pause after a failure; doubles with each further one.
         retry_max_s: Longest pause that is chosen here; a receiver's ``Retry-After`` may ask for up to 60 s.
         exit_timeout_s: Longest time that the end of the process waits for the network.
+        mirror: Called with each span in the background, after it is safe: for the application's own provider.
         sdk_version: Said to the receiver, in the scope and the user agent.
     """
 
@@ -66,4 +68,5 @@ class TransportConfig:
     retry_initial_s: float = 0.25
     retry_max_s: float = 30.0
     exit_timeout_s: float = 1.5
+    mirror: Callable[[FinishedSpan], object] | None = None
     sdk_version: str = ""
