@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from promptspan_server.store.chdb_binding import connect
 from promptspan_server.store.directory import DataDirectory
 from promptspan_server.store.errors import StoreClosed, StoreError, StoreLocked, engine_error
+from promptspan_server.store.spool import spooled
+from promptspan_server.store.statements import split_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -137,7 +139,7 @@ class Handle:
                     connection.streaming_cancel_query(streamed)
 
     def insert(self, sql: str, fmt: str, chunks: Iterable[bytes]) -> int:
-        """Insert what the chunks hold, in constant memory, and return when the engine has it.
+        """Insert what the chunks hold and return when the engine has it and what its views made of it.
 
         Args:
             sql: `INSERT INTO t (columns) [SETTINGS ...]`, without FORMAT and without data.
@@ -148,25 +150,22 @@ class Handle:
             Rows written, those of materialized views included.
 
         Raises:
-            StoreError: The engine refused; nothing of an unfinished block was inserted.
+            StoreError: The engine refused. Nothing was inserted if the document fits in one block.
         """
-        connection = self._open()
-        try:
-            inserter = connection.send_insert(sql, fmt)
-        except RuntimeError as error:
-            raise engine_error(str(error)) from None
-        finished = False
-        try:
-            for chunk in chunks:
-                connection.insert_append(inserter, chunk)
-            finished = True
-            return connection.insert_done(inserter).rows_written()
-        except RuntimeError as error:
-            raise engine_error(str(error)) from None
-        finally:
-            if not finished:
-                with contextlib.suppress(RuntimeError):
-                    connection.insert_cancel(inserter)
+        with spooled(chunks) as path:
+            return self.insert_file(sql, fmt, path).rows_written
+
+    def insert_file(self, sql: str, fmt: str, path: str, params: Mapping[str, str] | None = None) -> Result:
+        """Insert a document that is in a file; see `insert`.
+
+        The engine's own streaming insert is not used: where several views hang on one table, with views
+        behind them, it silently loses rows (chDB 4.4.0).
+        """
+        target, settings = split_settings(sql)
+        # Inside an INSERT the order is fixed: FROM INFILE, then SETTINGS, then FORMAT.
+        return self.query(
+            f"{target} FROM INFILE '{path}' COMPRESSION 'none' {settings} FORMAT {fmt}", params=params
+        )
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Change settings of this session.
