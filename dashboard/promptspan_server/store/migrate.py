@@ -1,0 +1,152 @@
+"""Numbered `.sql` files, applied once, in order, to the embedded engine or to a ClickHouse server.
+
+What was applied is recorded in `schema_migrations` with the SHA-256 of its file. An applied file never
+changes: a correction is a new file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptspan_server.store.split import split_statements
+
+if TYPE_CHECKING:
+    from promptspan_server.store.executor import Executor
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_RECORD = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    version UInt32 COMMENT 'number of the file',
+    name String COMMENT 'name of the file',
+    sha256 String COMMENT 'of its content, hex',
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'UTC'
+)
+ENGINE = MergeTree
+ORDER BY version
+"""
+
+
+class MigrationError(Exception):
+    """The store and the files disagree. The message is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of SQL.
+
+    Attributes:
+        version: Its number; files apply in this order.
+        name: The rest of its name.
+        sql: Its text.
+        sha256: Of its text, hex.
+    """
+
+    version: int
+    name: str
+    sql: str
+    sha256: str
+
+
+def load_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
+    """Read the files of a folder, by number.
+
+    Raises:
+        MigrationError: A name that is not `0001_name.sql`, or two files of one number.
+    """
+    found: dict[int, Migration] = {}
+    for path in sorted(folder.glob("*.sql")):
+        named = _FILE_NAME.fullmatch(path.name)
+        if named is None:
+            raise MigrationError(f"{path.name} is not named like 0001_what_it_does.sql")
+        version = int(named[1])
+        if version in found:
+            raise MigrationError(f"two files have number {version:04}: {found[version].name} and {named[2]}")
+        text = path.read_text(encoding="utf-8")
+        found[version] = Migration(version, named[2], text, hashlib.sha256(text.encode()).hexdigest())
+    return [found[version] for version in sorted(found)]
+
+
+def applied_versions(executor: Executor) -> dict[int, tuple[str, str]]:
+    """What the store has: number to (name, sha256). Empty for a store without a schema."""
+    known = executor.rows(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    )
+    if not known[0][0]:
+        return {}
+    rows = executor.rows("SELECT version, name, sha256 FROM schema_migrations ORDER BY applied_at, version")
+    return {int(version): (str(name), str(sha256)) for version, name, sha256 in rows}
+
+
+def pending_migrations(executor: Executor, *, folder: Path = MIGRATIONS) -> list[Migration]:
+    """The files that the store does not have yet.
+
+    Raises:
+        MigrationError: An applied file has changed, or the store is newer than this program.
+    """
+    migrations = load_migrations(folder)
+    applied = applied_versions(executor)
+    known = {migration.version: migration for migration in migrations}
+    for version, (name, sha256) in sorted(applied.items()):
+        ours = known.get(version)
+        if ours is None:
+            raise MigrationError(
+                f"the store has migration {version:04}_{name}, which is newer than this program: "
+                "upgrade promptspan"
+            )
+        if ours.sha256 != sha256:
+            raise MigrationError(
+                f"migration {version:04}_{name} was applied with another content ({sha256[:12]}, now "
+                f"{ours.sha256[:12]}): restore the file and put the change into a new one"
+            )
+    return [migration for migration in migrations if migration.version not in applied]
+
+
+def migrate(executor: Executor, *, folder: Path = MIGRATIONS) -> list[str]:
+    """Bring a store's schema up to date. Does nothing if it is.
+
+    A statement that fails leaves its file unrecorded and the earlier statements of that file in place.
+    ClickHouse has no transactions for DDL, so objects that such an attempt left behind are kept when the
+    file is tried again.
+
+    Args:
+        executor: Where to apply.
+        folder: Where the files are.
+
+    Returns:
+        Names of the files applied now, in order.
+
+    Raises:
+        MigrationError: See `pending_migrations`.
+        StoreError: A statement failed.
+    """
+    pending = pending_migrations(executor, folder=folder)
+    if pending:
+        executor.command(_RECORD)
+    names: list[str] = []
+    for migration in pending:
+        for statement in split_statements(migration.sql):
+            executor.command(_repeatable(statement))
+        executor.insert(
+            "schema_migrations",
+            ["version", "name", "sha256"],
+            [(migration.version, migration.name, migration.sha256)],
+        )
+        names.append(f"{migration.version:04}_{migration.name}")
+    return names
+
+
+_CREATE = re.compile(
+    r"(CREATE\s+(?:TABLE|MATERIALIZED\s+VIEW|VIEW|DICTIONARY))\s+(?!IF\s+NOT\s+EXISTS)", re.IGNORECASE
+)
+
+
+def _repeatable(statement: str) -> str:
+    # A file that failed half way is applied again from its first statement.
+    return _CREATE.sub(r"\1 IF NOT EXISTS ", statement, count=1) if _CREATE.match(statement) else statement

@@ -1,0 +1,51 @@
+-- Evaluations and human feedback, and what the SDKs say of their own losses.
+
+-- The standard way: a log event (semantic-conventions-genai, gen_ai.evaluation.result).
+CREATE MATERIALIZED VIEW scores_from_logs_mv TO scores AS
+SELECT
+    if(Timestamp > now64(9, 'UTC') + INTERVAL 1 HOUR OR Timestamp < now64(9, 'UTC') - INTERVAL 30 DAY, now64(9, 'UTC'), Timestamp) AS ts,
+    if(LogAttributes['promptspan.score.trace_id'] != '', LogAttributes['promptspan.score.trace_id'], TraceId) AS trace_id,
+    if(LogAttributes['promptspan.score.trace_id'] != '', LogAttributes['promptspan.score.span_id'], SpanId) AS span_id,
+    LogAttributes['gen_ai.response.id'] AS response_id,
+    ServiceName AS service,
+    LogAttributes['gen_ai.evaluation.name'] AS name,
+    if(isFinite(toFloat64OrNull(LogAttributes['gen_ai.evaluation.score.value'])), toFloat64OrNull(LogAttributes['gen_ai.evaluation.score.value']), NULL) AS value,
+    LogAttributes['gen_ai.evaluation.score.label'] AS label,
+    LogAttributes['gen_ai.evaluation.explanation'] AS explanation,
+    hex(sipHash64(Timestamp, TraceId, SpanId, Body, LogAttributes)) AS source_id
+FROM otel_logs
+WHERE EventName = 'gen_ai.evaluation.result' OR LogAttributes['event.name'] = 'gen_ai.evaluation.result';
+
+-- Our SDK's way: a span of its own, so that a score travels the spool like everything else.
+CREATE MATERIALIZED VIEW scores_from_spans_mv TO scores AS
+SELECT
+    if(Timestamp > now64(9, 'UTC') + INTERVAL 1 HOUR OR Timestamp < now64(9, 'UTC') - INTERVAL 30 DAY, now64(9, 'UTC'), Timestamp) AS ts,
+    if(SpanAttributes['promptspan.score.trace_id'] != '', SpanAttributes['promptspan.score.trace_id'], TraceId) AS trace_id,
+    if(SpanAttributes['promptspan.score.trace_id'] != '', SpanAttributes['promptspan.score.span_id'], ParentSpanId) AS span_id,
+    SpanAttributes['gen_ai.response.id'] AS response_id,
+    ServiceName AS service,
+    SpanAttributes['gen_ai.evaluation.name'] AS name,
+    if(isFinite(toFloat64OrNull(SpanAttributes['gen_ai.evaluation.score.value'])), toFloat64OrNull(SpanAttributes['gen_ai.evaluation.score.value']), NULL) AS value,
+    SpanAttributes['gen_ai.evaluation.score.label'] AS label,
+    SpanAttributes['gen_ai.evaluation.explanation'] AS explanation,
+    SpanId AS source_id
+FROM otel_traces
+WHERE SpanName = 'gen_ai.evaluation.result';
+
+-- The loss ledger that our SDK sends along with its data, as resource attributes.
+CREATE MATERIALIZED VIEW sdk_losses_mv TO sdk_losses AS
+SELECT
+    ServiceName AS service,
+    ResourceAttributes['service.instance.id'] AS instance_id,
+    max(toUInt64OrZero(ResourceAttributes['promptspan.sdk.emitted'])) AS emitted,
+    max(toUInt64OrZero(ResourceAttributes['promptspan.sdk.delivered'])) AS delivered,
+    maxMap(CAST(arrayMap(
+        (key, count) -> (substring(key, length('promptspan.sdk.dropped.') + 1), toUInt64OrZero(count)),
+        arrayFilter(key -> startsWith(key, 'promptspan.sdk.dropped.'), mapKeys(ResourceAttributes)),
+        arrayFilter((count, key) -> startsWith(key, 'promptspan.sdk.dropped.'), mapValues(ResourceAttributes), mapKeys(ResourceAttributes))),
+        'Map(String, UInt64)')) AS dropped,
+    min(now64(9, 'UTC')) AS first_seen,
+    max(now64(9, 'UTC')) AS last_seen
+FROM otel_traces
+WHERE ResourceAttributes['promptspan.sdk.emitted'] != ''
+GROUP BY service, instance_id;
