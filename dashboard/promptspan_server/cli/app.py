@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 from promptspan_server.cli.doctor import doctor
 from promptspan_server.cli.migrate import migrate
+from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
 from promptspan_server.cli.run import up
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (up, migrate, query, doctor):
     app.command()(command)
+app.add_typer(prices, name="prices")
 
 
 @app.callback(invoke_without_command=True)

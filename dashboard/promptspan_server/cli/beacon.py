@@ -11,7 +11,7 @@ from promptspan_server.cli.failure import CommandError
 from promptspan_server.cli.finding import Finding, Status
 from promptspan_server.cli.probes import bearer, post
 from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
-from promptspan_server.queries.health import SpanArrived
+from promptspan_server.queries.diagnosis import SpanArrived
 
 if TYPE_CHECKING:
     from promptspan_server.queries.connection import Store

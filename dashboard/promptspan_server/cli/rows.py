@@ -6,7 +6,6 @@ text and never become a binary float, so a `Decimal` is printed exactly.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
@@ -18,10 +17,12 @@ from promptspan_server.cli.voice import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from decimal import Decimal
 
 _NUMERIC = re.compile(r"(LowCardinality\(|Nullable\()*(U?Int|Float|Decimal|BFloat)")
 # What spreadsheets take for the start of a formula in a text cell (OWASP, "CSV injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NEEDS_QUOTES = re.compile('[",\r\n]')
 _NO_VALUE = "—"
 _UNLIMITED_WIDTH = 100_000
 
@@ -30,6 +31,14 @@ class Number(str):
     """A number in the digits that the store printed."""
 
     __slots__ = ()
+
+
+def number(value: Decimal | None) -> Number | None:
+    """Write a decimal without exponent and without zeros that say nothing."""
+    if value is None:
+        return None
+    text = format(value, "f")
+    return Number(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,9 @@ def _print_json(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Non
 
 
 def _print_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([_csv_cell(column.name) for column in columns])
-    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+    print(",".join(_csv_cell(column.name) for column in columns))
+    for row in rows:
+        print(",".join(map(_csv_cell, row)))
 
 
 def _csv_cell(value: Any) -> str:
@@ -96,8 +105,9 @@ def _csv_cell(value: Any) -> str:
         return ""
     text = _text(value)
     if isinstance(value, str) and not isinstance(value, Number) and text.startswith(_FORMULA):
-        return "'" + text
-    return text
+        text = "'" + text
+    # The csv module leaves a lone carriage return bare, which readers take for the end of the row.
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def _print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
@@ -117,9 +127,8 @@ def _print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> No
         )
     for row in rows:
         table.add_row(*(Text(_NO_VALUE if value is None else _one_line(_text(value))) for value in row))
-    console = Console(highlight=False)
-    # In a pipe there is no width to fit in, and cutting would lose data.
-    console.print(table, width=None if console.is_terminal else _UNLIMITED_WIDTH, soft_wrap=False)
+    # In a pipe there is no width to fit in, and folding would break a row into lines.
+    Console(highlight=False, width=None if sys.stdout.isatty() else _UNLIMITED_WIDTH).print(table)
 
 
 def _text(value: Any) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeVar
 
 from promptspan_server.cli.connecting import connected
 from promptspan_server.cli.failure import CommandError
 from promptspan_server.cli.finding import Finding, Status
 from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
+from promptspan_server.queries.diagnosis import Disks, RecentCalls, StoreClock
 from promptspan_server.queries.freshness import Freshness
-from promptspan_server.queries.health import (
-    Disks,
-    Quarantine,
-    RecentCalls,
-    SdkLosses,
-    StoreClock,
-    UnpricedModels,
-)
+from promptspan_server.queries.health import Losses, PriceBook, Quarantine, Unpriced
+from promptspan_server.queries.scope import TimeRange
 from promptspan_server.store.executor import ClientExecutor
 from promptspan_server.store.migrate import MigrationError, pending_migrations
 
@@ -121,49 +117,62 @@ def _data(check: str, store: Store) -> Finding:
             check,
             Status.warn,
             f"no model call in the last hour; {age}",
-            "is the application running, and is its endpoint this store? promptspan.stats() tells what it sent",
+            "does the application run, and is its endpoint this store? promptspan.stats() says what it sent",
         )
     errors = f", {recent.errors} failed" if recent.errors else ""
     return Finding(check, Status.ok, f"{recent.calls} model calls in the last hour{errors}; {age}")
 
 
 def _prices(check: str, store: Store) -> Finding:
-    models = store.ask(UnpricedModels()).rows
+    book = store.ask(PriceBook()).rows
+    if not book:
+        return Finding(
+            check, Status.fail, "no prices were ever loaded", "`promptspan prices sync` loads them"
+        )
+    models = [row for row in store.ask(Unpriced(_last_week())).rows if row.price_status == "unpriced"]
     if not models:
-        return Finding(check, Status.ok, "every model called in the last 7 days has a price")
+        return Finding(
+            check, Status.ok, f"{book[0].version}; every model called in the last 7 days has a price"
+        )
     calls = sum(model.calls for model in models)
     named = ", ".join(
-        f"{model.provider or 'unknown provider'}/{model.model} ({model.calls})" for model in models[:_SHOWN]
+        f"{model.provider or 'unknown provider'}/{model.model or 'unknown model'} ({model.calls})"
+        for model in models[:_SHOWN]
     )
     return Finding(
         check,
         Status.warn,
         f"{calls} calls of the last 7 days have usage and no price: {named}{_more(len(models))}",
-        "`promptspan prices sync` loads the newest price book; their cost is unknown until then, not zero",
+        "`promptspan prices sync` loads the newest price book; until then their cost is unknown, not zero",
     )
 
 
 def _losses(check: str, store: Store) -> Finding:
-    losses = store.ask(SdkLosses()).rows
+    losses = [row for row in store.ask(Losses(_last_week())).rows if row.lost]
     if not losses:
         return Finding(check, Status.ok, "no SDK reported a lost span in the last 7 days")
-    spans = sum(loss.spans for loss in losses)
-    named = ", ".join(f"{loss.service}: {loss.spans} {loss.reason}" for loss in losses[:_SHOWN])
+    named = ", ".join(
+        f"{row.service}: "
+        + ", ".join(f"{spans} {reason}" for reason, spans in sorted(row.dropped.items()) if spans)
+        for row in losses[:_SHOWN]
+    )
+    lost = sum(row.lost for row in losses)
     return Finding(
         check,
         Status.warn,
-        f"{spans} spans were lost before they were sent: {named}{_more(len(losses))}",
+        f"{lost} spans were lost before they were sent: {named}{_more(len(losses))}",
         "give the spool a directory and room (docs/sdk.md), and see promptspan.stats() there",
     )
 
 
 def _quarantine(check: str, store: Store) -> Finding:
-    kinds = store.ask(Quarantine()).rows
+    kinds = store.ask(Quarantine(_last_week())).rows
     if not kinds:
         return Finding(check, Status.ok, "no value was set aside in the last 7 days")
     values = sum(kind.values for kind in kinds)
     named = ", ".join(
-        f"{kind.field} {kind.reason} ({kind.values} from {kind.service})" for kind in kinds[:_SHOWN]
+        f"{kind.values} {kind.field}, {kind.reason} (from {kind.instrumentation or 'unknown'})"
+        for kind in kinds[:_SHOWN]
     )
     return Finding(
         check,
@@ -171,6 +180,11 @@ def _quarantine(check: str, store: Store) -> Finding:
         f"{values} values of the last 7 days were set aside: {named}{_more(len(kinds))}",
         "SELECT * FROM quarantine shows them; mend the sender (a future or ancient time is its clock)",
     )
+
+
+def _last_week() -> TimeRange:
+    now = datetime.now(timezone.utc)
+    return TimeRange(now - timedelta(days=7), now + timedelta(hours=1))
 
 
 def _disk(check: str, store: Store) -> Finding:
