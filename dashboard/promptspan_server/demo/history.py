@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -16,6 +17,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from promptspan import _attributes as names
+from promptspan._prompt import Prompt
+from promptspan_server.demo.recording import prompt_path
 from promptspan_server.demo.settings import ENVIRONMENT, SERVICE
 from promptspan_server.demo.traffic import Traffic, Weather, busyness
 
@@ -130,13 +133,17 @@ def _span(call: PastCall) -> Span:
 
 def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, _Value]:
     recording = plan.recording
+    prompt = _prompt(recording.prompt, recording.version)
     known: dict[str, _Value] = {
         names.GEN_AI_OPERATION_NAME: names.OPERATION_CHAT,
         names.GEN_AI_PROVIDER_NAME: recording.provider,
         names.GEN_AI_REQUEST_MODEL: recording.request_model,
         names.GEN_AI_REQUEST_STREAM: plan.stream,
-        names.GEN_AI_PROMPT_NAME: recording.prompt,
-        names.GEN_AI_PROMPT_VERSION: recording.version,
+        names.GEN_AI_PROMPT_NAME: prompt.name,
+        names.GEN_AI_PROMPT_VERSION: prompt.version,
+        names.PROMPTSPAN_PROMPT_TEMPLATE_HASH: prompt.template_hash,
+        names.PROMPTSPAN_PROMPT_TEMPLATE: prompt.template,
+        names.PROMPTSPAN_PROMPT_OWNER: prompt.owner,
         names.PROMPTSPAN_FEATURE: plan.feature,
         names.PROMPTSPAN_TENANT: plan.tenant,
         names.USER_ID: hashlib.blake2b(plan.user.encode(), digest_size=8).hexdigest(),
@@ -160,6 +167,11 @@ def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, 
     if flags:
         known[names.PROMPTSPAN_SAFETY_FLAGS] = flags
     return known | _usage(plan)
+
+
+@cache
+def _prompt(name: str, version: str) -> Prompt:
+    return Prompt.from_file(prompt_path(name, version))
 
 
 def _usage(plan: PlannedCall) -> dict[str, _Value]:
