@@ -11,11 +11,12 @@ from promptspan_server.cli.failure import CommandError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+from promptspan_server.cli.demo import demo
 from promptspan_server.cli.doctor import doctor
 from promptspan_server.cli.migrate import migrate
 from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
-from promptspan_server.cli.run import up
+from promptspan_server.cli.up import up
 
 app = typer.Typer(
     name="promptspan",
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, migrate, query, doctor):
+for command in (up, demo, migrate, query, doctor):
     app.command()(command)
 app.add_typer(prices, name="prices")
 

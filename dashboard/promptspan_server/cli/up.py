@@ -1,7 +1,6 @@
-"""`promptspan up` and `promptspan demo`: everything on this machine, until Ctrl-C."""
+"""`promptspan up`: everything on this machine, until Ctrl-C."""
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,11 +14,6 @@ from promptspan_server.cli.options import (
     OtlpPortOption,
     TokenOption,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from promptspan_server.cli.stack import Running
 
 
 def up(
@@ -44,6 +38,7 @@ def up(
     """
     del no_alerts
     from promptspan_server.cli.stack import Stack, check, default_data_dir, start
+    from promptspan_server.cli.summary import print_json, print_summary
     from promptspan_server.cli.supervisor import StopRequested, Supervisor
     from promptspan_server.cli.voice import Voice
 
@@ -62,47 +57,9 @@ def up(
         with Supervisor(voice.say) as supervisor:
             running = start(stack, supervisor, voice)
             if as_json:
-                _print_json(running, supervisor.pids)
+                print_json(running, supervisor.pids)
             else:
-                _print_summary(running, needs_token=token is not None)
+                print_summary(running, needs_token=token is not None)
             supervisor.watch()
     except StopRequested:
         return
-
-
-def _print_summary(running: "Running", *, needs_token: bool) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from promptspan_server.cli.version import version_text
-
-    rows = [
-        ("dashboard", running.dashboard_url or "not started"),
-        ("OTLP/HTTP", running.otlp_endpoint),
-        ("OTLP/gRPC", running.otlp_grpc_endpoint),
-        ("ClickHouse HTTP", f"{running.clickhouse_url}   user reader, or default to write"),
-        ("data", str(running.data_dir)),
-    ]
-    if needs_token:
-        rows.append(
-            ("token", "asked for everywhere: OTLP as bearer token, ClickHouse and dashboard as password")
-        )
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(Text(f"\npromptspan {version_text()} is running\n", style="bold"))
-    for name, value in rows:
-        console.print(Text(f"  {name:<16}", style="dim"), Text(value), sep="")
-    console.print(Text("\nCtrl-C stops it.\n"))
-
-
-def _print_json(running: "Running", pids: "Mapping[str, int]") -> None:
-    from promptspan_server.cli.version import version_text
-
-    facts = {name: value for name, value in vars(running).items() if name != "data_dir"}
-    summary = {
-        "event": "ready",
-        "version": version_text(),
-        "data_dir": str(running.data_dir),
-        **facts,
-        "pids": pids,
-    }
-    print(json.dumps(summary), flush=True)
