@@ -58,8 +58,8 @@ def test_a_stream_yields_blocks_and_closing_it_stops_the_query(engine: Engine) -
         assert len(blocks) == 3
         assert b"".join(blocks).count(b"\n") == 250
         endless = handle.stream("SELECT number FROM system.numbers")
-        assert next(iter(endless)).startswith(b"0\n")
-        endless.close()  # type: ignore[attr-defined]
+        assert next(endless).startswith(b"0\n")
+        endless.close()
         assert handle.query("SELECT 1").data == b"1\n"
     assert value(engine, "SELECT count() FROM system.processes WHERE query LIKE '%system.numbers%'") == "1"
 

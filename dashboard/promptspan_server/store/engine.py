@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from promptspan_server.store.chdb_binding import Connection
 
-__all__ = ["Engine", "Handle", "Result", "StoreClosed", "StoreError", "StoreLocked"]
+__all__ = ["Engine", "Handle", "Result", "StoreClosed", "StoreError", "StoreLocked", "Stream"]
 
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _NOTHING: dict[str, str] = {}
@@ -55,6 +55,51 @@ class Result:
     elapsed_s: float
     result_rows: int = 0
     bytes_written: int = 0
+
+
+class Stream:
+    """The blocks of a SELECT. What it has read so far is in `rows_read`, `bytes_read`, `result_rows`."""
+
+    def __init__(self, connection: Connection, streamed: object) -> None:
+        self.rows_read = 0
+        self.bytes_read = 0
+        self.result_rows = 0
+        self._connection = connection
+        self._streamed = streamed
+        self._blocks = 0
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._ended:
+            raise StopIteration
+        try:
+            block = self._connection.streaming_fetch_result(self._streamed)
+        except RuntimeError as error:
+            self._ended = True
+            raise engine_error(str(error)) from None
+        if block is None:
+            self._ended = True
+            raise StopIteration
+        self.rows_read += block.storage_rows_read()
+        self.bytes_read += block.storage_bytes_read()
+        self.result_rows += block.rows_read()
+        self._blocks += 1
+        if block.rows_read() == 0:
+            self._ended = True
+            # A result without rows still has the header of its format.
+            if self._blocks > 1 or not block.size():
+                raise StopIteration
+        return block.bytes()
+
+    def close(self) -> None:
+        """Stop the query if it still runs. Idempotent."""
+        if not self._ended:
+            self._ended = True
+            with contextlib.suppress(RuntimeError):
+                self._connection.streaming_cancel_query(self._streamed)
 
 
 class Handle:
@@ -102,41 +147,20 @@ class Handle:
             bytes_written=found.bytes_written(),
         )
 
-    def stream(
-        self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None
-    ) -> Iterator[bytes]:
+    def stream(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Stream:
         """Run a SELECT and yield it block by block as the engine makes it; closing the iterator stops it.
 
         Each block is a whole document of its format: the headers of formats that have some come with every
-        block, and the last block may hold a header alone.
+        block.
 
         Raises:
-            StoreError: The engine refused or failed; code 36 for a statement that is no SELECT.
+            StoreError: The engine refused; code 36 for a statement that is no SELECT.
         """
         connection = self._open()
         try:
-            streamed = connection.send_query(sql, fmt, params=params or _NOTHING)
+            return Stream(connection, connection.send_query(sql, fmt, params=params or _NOTHING))
         except RuntimeError as error:
             raise engine_error(str(error)) from None
-        ended = False
-        blocks = 0
-        try:
-            while True:
-                block = connection.streaming_fetch_result(streamed)
-                if block is None or block.rows_read() == 0:
-                    ended = True
-                    if block is not None and block.size() and not blocks:
-                        yield block.bytes()
-                    return
-                blocks += 1
-                yield block.bytes()
-        except RuntimeError as error:
-            ended = True
-            raise engine_error(str(error)) from None
-        finally:
-            if not ended:
-                with contextlib.suppress(RuntimeError):
-                    connection.streaming_cancel_query(streamed)
 
     def insert(self, sql: str, fmt: str, chunks: Iterable[bytes]) -> int:
         """Insert what the chunks hold and return when the engine has it and what its views made of it.

@@ -1,0 +1,130 @@
+"""Sessions of the ClickHouse interface: a handle of the engine that lives from request to request."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from promptspan_server.store.errors import StoreError
+from promptspan_server.store.sql_lexer import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from promptspan_server.store.engine import Engine, Handle
+
+DEFAULT_TIMEOUT_S = 60
+MAX_TIMEOUT_S = 3600
+_MAX_SESSIONS = 512
+
+
+class Session:
+    """One session. What a request sets lasts for that request; what `SET` sets lasts."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+        self.busy = True
+        self.expires = 0.0
+        self._applied: dict[str, str] = {}
+        self._before: dict[str, str | None] = {}
+
+    def apply(self, settings: Mapping[str, str]) -> None:
+        """Give the handle the settings of the next request and take back those of the last.
+
+        Raises:
+            StoreError: An unknown setting or a bad value.
+        """
+        gone = [name for name in self._applied if name not in settings]
+        new = {name: value for name, value in settings.items() if self._applied.get(name) != value}
+        unseen = [name for name in new if name not in self._applied]
+        if unseen:
+            self._before.update(self._current(unseen))
+        for name in gone:
+            before = self._before.pop(name, None)
+            self._applied.pop(name)
+            if before is None:
+                self.handle.query(f"SET {name} = DEFAULT")
+            else:
+                self.handle.set({name: before})
+        if new:
+            self.handle.set(new)
+            self._applied.update(new)
+
+    def forget(self, sql: str) -> None:
+        """A `SET` ran: what it named is the session's own from now on."""
+        found = list(tokens(sql))
+        if found and found[0].is_word("SET"):
+            for token in found:
+                self._applied.pop(token.text, None)
+                self._before.pop(token.text, None)
+
+    def _current(self, names: list[str]) -> dict[str, str | None]:
+        listed = ", ".join(f"'{name}'" for name in names if name.replace("_", "").isalnum())
+        if not listed:
+            return {}
+        found = self.handle.query(
+            f"SELECT name, value FROM system.settings WHERE changed AND name IN ({listed})", "TSVRaw"
+        )
+        rows = (line.partition("\t") for line in found.data.decode().splitlines())
+        return dict.fromkeys(names) | {name: value for name, _, value in rows}
+
+
+class Sessions:
+    """All sessions of a store process, by user and id."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._lock = Lock()
+        self._sessions: dict[tuple[str, str], Session] = {}
+
+    def take(self, user: str, session_id: str, *, must_exist: bool = False) -> Session:
+        """The session, made if it is new, for one request alone.
+
+        Raises:
+            StoreError: 373 SESSION_IS_LOCKED if another request is using it; 372 SESSION_NOT_FOUND if it
+                must exist and does not; 202 if there are too many.
+        """
+        key = (user, session_id)
+        with self._lock:
+            stale = self._expired()
+            found = self._sessions.get(key)
+            if found is not None and found.busy:
+                raise StoreError(
+                    373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client"
+                )
+            if found is not None:
+                found.busy = True
+            elif must_exist:
+                raise StoreError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
+            elif len(self._sessions) >= _MAX_SESSIONS:
+                raise StoreError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", "Too many sessions are open")
+            else:
+                found = self._sessions[key] = Session(self._engine.handle())
+        for session in stale:
+            session.handle.close()
+        return found
+
+    def give_back(self, session: Session, timeout_s: float) -> None:
+        """The request has ended; the session lives for `timeout_s` more."""
+        with self._lock:
+            session.expires = self._clock() + timeout_s
+            session.busy = False
+
+    def close(self) -> None:
+        """End all sessions that no request is using."""
+        with self._lock:
+            idle = [key for key, session in self._sessions.items() if not session.busy]
+            sessions = [self._sessions.pop(key) for key in idle]
+        for session in sessions:
+            with contextlib.suppress(RuntimeError):
+                session.handle.close()
+
+    def _expired(self) -> list[Session]:
+        now = self._clock()
+        stale = [
+            key for key, session in self._sessions.items() if not session.busy and session.expires <= now
+        ]
+        return [self._sessions.pop(key) for key in stale]
