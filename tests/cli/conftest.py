@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -134,3 +135,68 @@ def promptspan(environment: dict[str, str]) -> Callable[..., subprocess.Complete
 
 
 COMMAND = (str(Path(sys.executable).with_name("promptspan")),)
+FREE_PORTS = ("--clickhouse-port=0", "--otlp-port=0", "--otlp-grpc-port=0")
+
+
+class LocalStore:
+    """A running `promptspan up --no-dashboard` and where it listens."""
+
+    def __init__(self, running: Running, data_dir: Path) -> None:
+        self.running = running
+        self.data_dir = data_dir
+        self.ready = running.wait_for_json("clickhouse_port")
+        self.reader = f"--dsn={self.ready['dsn']}"
+        self.writer = self.reader.replace("//reader@", "//default@")
+        self.endpoint = f"--endpoint={self.ready['otlp_endpoint']}"
+        self.grpc_endpoint = f"--grpc-endpoint={self.ready['otlp_grpc_endpoint']}"
+
+    def send(self, **attributes: str | int) -> None:
+        """Send one finished model call over OTLP/JSON; it is stored when this returns."""
+        now = time.time_ns()
+        span = {
+            "traceId": os.urandom(16).hex(),
+            "spanId": os.urandom(8).hex(),
+            "name": "chat",
+            "kind": 3,
+            "startTimeUnixNano": str(now - 250_000_000),
+            "endTimeUnixNano": str(now),
+            "attributes": [_attribute(key, value) for key, value in attributes.items()],
+        }
+        resource = {"attributes": [_attribute("service.name", "cli-tests")]}
+        body = {
+            "resourceSpans": [
+                {"resource": resource, "scopeSpans": [{"scope": {"name": "t"}, "spans": [span]}]}
+            ]
+        }
+        request = urllib.request.Request(
+            f"{self.ready['otlp_endpoint']}/v1/traces",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            assert reply.status == 200
+
+
+def _attribute(key: str, value: str | int) -> dict[str, Any]:
+    kind = "intValue" if isinstance(value, int) else "stringValue"
+    return {"key": key.replace("__", "."), "value": {kind: str(value)}}
+
+
+@pytest.fixture(scope="session")
+def local_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
+    """One store for the tests that do not mind what others put into it."""
+    directory = tmp_path_factory.mktemp("store")
+    data_dir = directory / "data"
+    environment = {name: value for name, value in os.environ.items() if name not in _CLEARED}
+    running = Running(
+        [*COMMAND, "up", "--no-dashboard", "--json", f"--data-dir={data_dir}", *FREE_PORTS],
+        directory,
+        environment,
+    )
+    try:
+        yield LocalStore(running, data_dir)
+        assert running.stop() == 0
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()

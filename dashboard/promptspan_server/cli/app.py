@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 from promptspan_server.cli.demo import demo
 from promptspan_server.cli.doctor import doctor
+from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.migrate import migrate
 from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (up, demo, migrate, query, doctor):
-    app.command()(command)
+    app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
 
 

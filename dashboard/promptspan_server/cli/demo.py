@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from promptspan_server.cli.stack import Running
     from promptspan_server.cli.voice import Voice
 
+_STORY = """\
+Staged: a support desk rolls out version 7 of its prompt inbox-summary beside version 6. A week of calls
+is behind it. In a minute version 7 gets half of the calls and goes wrong: longer and dearer answers,
+errors, refusals. Watch it on the overview, then open inbox-summary, and from there a trace.
+
+Or ask:  promptspan query --dsn DSN \\
+  "SELECT prompt_version, count(), countIf(status = 'error') AS errors, sum(cost_usd) AS usd FROM llm_costs
+   WHERE billable AND prompt_name = 'inbox-summary' AND ts > now() - INTERVAL 10 MINUTE GROUP BY 1"
+"""
+
 
 def demo(
     *,
@@ -39,8 +49,8 @@ def demo(
 ) -> None:
     """Show it all on replayed traffic, with a staged incident to find; Ctrl-C stops it.
 
-    An application calls recorded models under `@traced_prompt`; nothing leaves this machine. Ports that are in
-    use are replaced by free ones.
+    An application calls recorded models under `@traced_prompt`; nothing leaves this machine. Ports in use are
+    replaced by free ones.
     """
     from promptspan_server.cli.stack import Stack, check, default_data_dir, start, with_free_ports
     from promptspan_server.cli.summary import print_json, print_summary
@@ -61,7 +71,7 @@ def demo(
     if taken:
         voice.say("", f"In use, so others are taken: {', '.join(map(str, taken))}")
     if fresh:
-        _forget(stack.data_dir)
+        forget(stack.data_dir)
     try:
         with Supervisor(voice.say) as supervisor:
             running = start(stack, supervisor, voice)
@@ -91,7 +101,12 @@ def _application(running: "Running") -> "Part":
     )
 
 
-def _forget(data_dir: Path) -> None:
+def forget(data_dir: Path) -> None:
+    """Remove what a store of ours recorded in a directory, and nothing else there.
+
+    Raises:
+        CommandError: A running store owns it, or it cannot be emptied.
+    """
     import shutil
 
     from promptspan_server.cli.failure import CommandError
@@ -118,15 +133,7 @@ def _forget(data_dir: Path) -> None:
 def _say_what_to_look_at(running: "Running") -> None:
     from rich.console import Console
 
-    text = f"""\
-Staged: a support desk rolls out version 7 of its prompt inbox-summary beside version 6. A week of calls
-is behind it. In a minute version 7 gets half of the calls and goes wrong: longer and dearer answers,
-errors, refusals. Watch it on the overview, then open inbox-summary, and from there a trace.
-
-Or ask:  promptspan query --dsn {running.dsn} \\
-  "SELECT prompt_version, count(), countIf(status = 'error') AS errors, sum(cost_usd) AS usd FROM llm_costs
-   WHERE billable AND prompt_name = 'inbox-summary' AND ts > now() - INTERVAL 10 MINUTE GROUP BY 1"
-"""
+    text = _STORY.replace("DSN", running.dsn)
     Console(soft_wrap=True, highlight=False, markup=False).print(text)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.options import DsnOption, Format, FormatOption
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ def overview(context: typer.Context) -> None:
         print(context.get_help())
 
 
-@app.command(name="list")
 def list_(
     text: Annotated[str, typer.Argument(help="Only models whose provider/model contains this.")] = "",
     form: FormatOption = Format.table,
@@ -34,7 +34,6 @@ def list_(
     _print(_asked(dsn, PricesNow(text)), form)
 
 
-@app.command()
 def show(
     model: Annotated[str, typer.Argument(help="A model's name, or provider/model.")],
     form: FormatOption = Format.table,
@@ -50,7 +49,6 @@ def show(
     _print(rows, form)
 
 
-@app.command()
 def sync(dsn: DsnOption = None) -> None:
     """Load the prices of the installed genai-prices package, with the imported price file above them.
 
@@ -69,6 +67,10 @@ def sync(dsn: DsnOption = None) -> None:
             raise CommandError(str(error)) from error
     state = "is in force now" if book.changed else "was in force already"
     print(f"{book.version} {state}: {book.models} models, {book.rows} prices, book {book.hash[:12]}")
+
+
+for _name, _command in (("list", list_), ("show", show), ("sync", sync)):
+    app.command(_name, help=help_text(_command))(_command)
 
 
 def _asked(dsn: str | None, query: "Query[PriceRow]") -> "Sequence[PriceRow]":

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from .conftest import LocalStore
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_up_has_migrated_and_migrating_again_changes_nothing(
+    promptspan: Run, local_store: LocalStore
+) -> None:
+    first, second = (promptspan("migrate", local_store.writer) for _ in range(2))
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == second.stdout
+    lines = first.stdout.splitlines()
+    assert lines[0].startswith("0001_")
+    assert all("already there" in line for line in lines)
+    assert "prices" in lines[-1]
+
+
+def test_an_empty_database_gets_everything_once(promptspan: Run, local_store: LocalStore) -> None:
+    # A database of its own stands for a ClickHouse server that has never seen promptspan.
+    made = promptspan("query", local_store.writer, "CREATE DATABASE fresh ENGINE = Atomic")
+    assert made.returncode == 0, made.stderr
+    dsn = local_store.writer.replace("/default", "/fresh")
+    rehearsal = promptspan("migrate", dsn, "--dry-run")
+    assert rehearsal.returncode == 0, rehearsal.stderr
+    assert "would be applied" in rehearsal.stdout
+    again = promptspan("migrate", dsn, "--dry-run")
+    assert again.stdout == rehearsal.stdout, "a rehearsal changes nothing"
+    done = promptspan("migrate", dsn)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "0001_landing  applied" in done.stdout
+    assert "prices  loaded" in done.stdout
+    counted = promptspan("query", dsn, "SELECT count() AS n FROM llm_costs", "--format=csv")
+    assert counted.stdout == "n\n0\n"
+    assert "applied" not in promptspan("migrate", dsn).stdout
+
+
+def test_a_reader_cannot_migrate_and_is_told_why(promptspan: Run, local_store: LocalStore) -> None:
+    dsn = local_store.reader.replace("/default", "/nowhere")
+    result = promptspan("migrate", dsn)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_syncing_prices_again_changes_nothing(promptspan: Run, local_store: LocalStore) -> None:
+    result = promptspan("prices", "sync", local_store.writer)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "was in force already" in result.stdout
+
+
+def test_prices_are_listed_and_shown_with_their_dates(promptspan: Run, local_store: LocalStore) -> None:
+    listed = promptspan("prices", "list", "gpt-4o-mini", "--format=csv", local_store.reader)
+    assert listed.returncode == 0, listed.stderr
+    assert any(line.startswith("openai/gpt-4o-mini,") for line in listed.stdout.splitlines())
+    shown = promptspan("prices", "show", "openai/GPT-4o-mini", "--format=csv", local_store.reader)
+    assert "0.15" in shown.stdout
+    missing = promptspan("prices", "show", "gpt-99", local_store.reader)
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
+    assert "no model gpt-99" in missing.stderr
