@@ -1,0 +1,144 @@
+-- The ledger: billable calls by hour, recomputed from llm_costs for every hour that something happened to. Recomputing is
+-- idempotent, so a call that comes late, twice or in another order changes nothing but the hour it belongs to.
+
+-- What happened, and when: the last change of every hour.
+CREATE TABLE dirty_hours
+(
+    hour DateTime('UTC') COMMENT 'start of the hour, UTC',
+    marked_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'UTC, clock of the store'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY hour
+SETTINGS non_replicated_deduplication_window = 0;
+
+-- Two spans of one call begin at nearly the same time, perhaps on both sides of a full hour: which of them counts can
+-- change with either, so an hour is marked by calls that begin up to two minutes outside it.
+CREATE MATERIALIZED VIEW dirty_hours_of_calls TO dirty_hours AS
+SELECT
+    toStartOfHour(arrayJoin([ts - INTERVAL 2 MINUTE, ts, ts + INTERVAL 2 MINUTE]))::DateTime('UTC') AS hour,
+    now64(6, 'UTC') AS marked_at
+FROM llm_calls
+GROUP BY hour;
+
+-- When an hour was last computed: the moment the computation began.
+CREATE TABLE computed_hours
+(
+    hour DateTime('UTC') COMMENT 'start of the hour, UTC',
+    computed_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'UTC, clock of the store'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY hour
+SETTINGS non_replicated_deduplication_window = 0;
+
+-- Read llm_hourly instead: this table holds earlier revisions of an hour too. One insert replaces an hour as a whole (old
+-- rows deleted, new rows added, in one part), so a reader sees it before or after, never in between.
+CREATE TABLE hourly_rows
+(
+    hour DateTime('UTC') COMMENT 'start of the hour, UTC' CODEC(Delta(4), ZSTD(1)),
+    tenant LowCardinality(String) CODEC(ZSTD(1)),
+    environment LowCardinality(String) CODEC(ZSTD(1)),
+    service LowCardinality(String) CODEC(ZSTD(1)),
+    feature LowCardinality(String) CODEC(ZSTD(1)),
+    prompt_name LowCardinality(String) CODEC(ZSTD(1)),
+    prompt_version LowCardinality(String) CODEC(ZSTD(1)),
+    operation LowCardinality(String) CODEC(ZSTD(1)),
+    provider LowCardinality(String) CODEC(ZSTD(1)),
+    request_model LowCardinality(String) CODEC(ZSTD(1)),
+    response_model LowCardinality(String) CODEC(ZSTD(1)),
+    service_tier LowCardinality(String) CODEC(ZSTD(1)),
+    status LowCardinality(String) COMMENT 'ok, error, cancelled or incomplete' CODEC(ZSTD(1)),
+    price_status LowCardinality(String) COMMENT 'priced, reported, unpriced or no_usage' CODEC(ZSTD(1)),
+    price_id LowCardinality(String) COMMENT 'price_rates.price_id; empty if the model is not in the book' CODEC(ZSTD(1)),
+    rate_id LowCardinality(String) COMMENT 'price_rates.rate_id that cost_usd was computed with; empty if none was' CODEC(ZSTD(1)),
+    calls UInt64 COMMENT 'billable calls' CODEC(T64, ZSTD(1)),
+    retries UInt64 COMMENT 'calls that were a second or later try' CODEC(T64, ZSTD(1)),
+    streamed UInt64 COMMENT 'calls that streamed' CODEC(T64, ZSTD(1)),
+    cached UInt64 COMMENT 'calls answered by a cache of the application' CODEC(T64, ZSTD(1)),
+    flagged UInt64 COMMENT 'calls with a safety flag' CODEC(T64, ZSTD(1)),
+    input_tokens UInt64 COMMENT 'tokens, inclusive; unknown ones are not in it' CODEC(T64, ZSTD(1)),
+    uncached_input_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
+    cache_read_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
+    cache_write_5m_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
+    cache_write_1h_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
+    audio_input_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
+    output_tokens UInt64 COMMENT 'tokens, inclusive; unknown ones are not in it' CODEC(T64, ZSTD(1)),
+    reasoning_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
+    audio_output_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
+    cost_usd Decimal(38, 9) COMMENT 'USD, exact sum of llm_costs.cost_usd; calls without a cost are not in it: see price_status' CODEC(ZSTD(1)),
+    retries_cost_usd Decimal(38, 9) COMMENT 'USD, the part of cost_usd that retries cost' CODEC(ZSTD(1)),
+    duration_ms_sum Float64 COMMENT 'ms' CODEC(ZSTD(1)),
+    duration_log_sum Float64 COMMENT 'sum of ln(duration_ms + 1)' CODEC(ZSTD(1)),
+    duration_log_sumsq Float64 COMMENT 'sum of squares of ln(duration_ms + 1)' CODEC(ZSTD(1)),
+    duration_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(duration_ms + 1) * 8): read with sumMap' CODEC(ZSTD(1)),
+    ttft_calls UInt64 COMMENT 'calls with a time to first token' CODEC(T64, ZSTD(1)),
+    ttft_log_sum Float64 COMMENT 'sum of ln(ttft_ms + 1)' CODEC(ZSTD(1)),
+    ttft_log_sumsq Float64 COMMENT 'sum of squares of ln(ttft_ms + 1)' CODEC(ZSTD(1)),
+    ttft_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(ttft_ms + 1) * 8)' CODEC(ZSTD(1)),
+    output_tokens_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(output_tokens + 1) * 8)' CODEC(ZSTD(1)),
+    revision UInt64 COMMENT 'higher replaces lower' CODEC(ZSTD(1)),
+    gone UInt8 COMMENT '1: this group is no longer in the hour' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(revision, gone)
+PARTITION BY toYYYYMM(hour)
+ORDER BY (hour, feature, prompt_name, prompt_version, service, environment, tenant, operation, provider, request_model, response_model, service_tier, status, price_status, price_id, rate_id)
+SETTINGS non_replicated_deduplication_window = 0;
+
+CREATE VIEW llm_hourly AS
+SELECT
+    * EXCEPT (revision, gone),
+    if(status = 'error', calls, 0) AS errors,
+    if(status = 'cancelled', calls, 0) AS cancelled,
+    if(status = 'incomplete', calls, 0) AS incomplete,
+    if(price_status = 'priced', calls, 0) AS priced_calls,
+    if(price_status = 'reported', calls, 0) AS reported_calls,
+    if(price_status = 'unpriced', calls, 0) AS unpriced_calls,
+    if(price_status = 'no_usage', calls, 0) AS no_usage_calls
+FROM hourly_rows FINAL;
+
+-- The same computed from the calls, for one stretch of time: hourly_of_calls(since = '2026-11-01 00:00:00', until = ...).
+CREATE VIEW hourly_of_calls AS
+SELECT
+    toStartOfHour(ts)::DateTime('UTC') AS hour,
+    tenant,
+    environment,
+    service,
+    feature,
+    prompt_name,
+    prompt_version,
+    operation,
+    provider,
+    request_model,
+    response_model,
+    service_tier,
+    status,
+    price_status,
+    price_id,
+    rate_id,
+    count() AS calls,
+    countIf(c.attempt > 1) AS retries,
+    countIf(c.streaming) AS streamed,
+    countIf(c.cached) AS cached,
+    countIf(notEmpty(c.safety_flags)) AS flagged,
+    sum(ifNull(c.input_tokens, 0)) AS input_tokens,
+    sum(ifNull(c.uncached_input_tokens, 0)) AS uncached_input_tokens,
+    sum(ifNull(c.cache_read_tokens, 0)) AS cache_read_tokens,
+    sum(ifNull(c.cache_write_5m_tokens, 0)) AS cache_write_5m_tokens,
+    sum(ifNull(c.cache_write_1h_tokens, 0)) AS cache_write_1h_tokens,
+    sum(ifNull(c.audio_input_tokens, 0)) AS audio_input_tokens,
+    sum(ifNull(c.output_tokens, 0)) AS output_tokens,
+    sum(ifNull(c.reasoning_tokens, 0)) AS reasoning_tokens,
+    sum(ifNull(c.audio_output_tokens, 0)) AS audio_output_tokens,
+    sum(ifNull(c.cost_usd, 0)) AS cost_usd,
+    sumIf(ifNull(c.cost_usd, 0), c.attempt > 1) AS retries_cost_usd,
+    sum(c.duration_ms) AS duration_ms_sum,
+    sum(log(c.duration_ms + 1)) AS duration_log_sum,
+    sum(pow(log(c.duration_ms + 1), 2)) AS duration_log_sumsq,
+    sumMap(map(toUInt16(floor(log2(c.duration_ms + 1) * 8)), toUInt64(1))) AS duration_hist,
+    countIf(c.ttft_ms IS NOT NULL) AS ttft_calls,
+    sum(log(ifNull(c.ttft_ms, 0) + 1)) AS ttft_log_sum,
+    sum(pow(log(ifNull(c.ttft_ms, 0) + 1), 2)) AS ttft_log_sumsq,
+    sumMapIf(map(toUInt16(floor(log2(ifNull(c.ttft_ms, 0) + 1) * 8)), toUInt64(1)), c.ttft_ms IS NOT NULL) AS ttft_hist,
+    sumMapIf(map(toUInt16(floor(log2(ifNull(c.output_tokens, 0) + 1) * 8)), toUInt64(1)), c.output_tokens IS NOT NULL) AS output_tokens_hist
+FROM llm_costs AS c
+WHERE c.billable AND c.ts >= {since:DateTime64(9, 'UTC')} AND c.ts < {until:DateTime64(9, 'UTC')}
+GROUP BY hour, tenant, environment, service, feature, prompt_name, prompt_version, operation, provider, request_model, response_model, service_tier, status, price_status, price_id, rate_id;
