@@ -21,7 +21,7 @@ def week(now: datetime = NOW) -> list[PastCall]:
 
 def spans(calls: list[PastCall]) -> list[Span]:
     found: list[Span] = []
-    for body in bodies(iter(calls), version="0"):
+    for body in bodies(iter(calls)):
         request = ExportTraceServiceRequest.FromString(body)
         found += [
             span

@@ -18,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from promptspan import _attributes as names
 from promptspan._prompt import Prompt
+from promptspan._version import VERSION
 from promptspan_server.demo.recording import prompt_path
 from promptspan_server.demo.settings import ENVIRONMENT, SERVICE
 from promptspan_server.demo.traffic import Traffic, Weather, busyness
@@ -85,12 +86,11 @@ def past_calls(*, now: datetime, days: float, seed: int, rollout: float) -> Iter
         hour -= timedelta(hours=1)
 
 
-def bodies(calls: Iterator[PastCall], *, version: str) -> Iterator[bytes]:
+def bodies(calls: Iterator[PastCall]) -> Iterator[bytes]:
     """Write calls as OTLP.
 
     Args:
         calls: The calls.
-        version: Version of the SDK, for the scope.
 
     Yields:
         Serialized ``ExportTraceServiceRequest`` messages of up to 500 spans.
@@ -98,7 +98,7 @@ def bodies(calls: Iterator[PastCall], *, version: str) -> Iterator[bytes]:
     resource = Resource(
         attributes=_attributes({"service.name": SERVICE, "deployment.environment.name": ENVIRONMENT})
     )
-    scope = InstrumentationScope(name="promptspan", version=version)
+    scope = InstrumentationScope(name="promptspan", version=VERSION)
     batch: list[Span] = []
     for call in calls:
         batch.append(_span(call))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,9 +13,11 @@ from promptspan_server.demo.chat_completions import completion, completion_chunk
 from promptspan_server.demo.messages import message, message_events
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Generator, Sequence
 
     from promptspan_server.demo.traffic import PlannedCall
+
+    Messages = Sequence[dict[str, str]]
 
 Json = dict[str, Any]
 
@@ -50,8 +54,8 @@ class ConnectionDroppedError(ProviderError):
     status_code = 0
 
 
-class Models:
-    """Answers planned calls.
+class Planned:
+    """Tells the models what they are to answer: the call that was planned for the task or thread that asks.
 
     Args:
         latency_scale: 1 takes as long as recorded, 0 answers at once.
@@ -59,12 +63,82 @@ class Models:
 
     def __init__(self, latency_scale: float = 1.0) -> None:
         self._scale = latency_scale
+        self._plan: ContextVar[PlannedCall] = ContextVar("planned call")
 
-    async def chat_completion(self, plan: PlannedCall) -> Json:
-        """Answer as OpenAI's ``chat.completions.create`` would.
+    @contextmanager
+    def answering(self, plan: PlannedCall) -> Generator[None]:
+        """Plan what the calls made within are answered.
 
         Args:
             plan: The call.
+
+        Yields:
+            While it holds.
+        """
+        token = self._plan.set(plan)
+        try:
+            yield
+        finally:
+            self._plan.reset(token)
+
+    def take(self, model: str, asked: list[str]) -> PlannedCall:
+        """Look up the plan for a request.
+
+        Args:
+            model: The model that is asked.
+            asked: The texts of the conversation.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ValueError: The application asks something else than was planned.
+        """
+        plan = self._plan.get()
+        if model != plan.recording.request_model or asked != [plan.recording.system, plan.recording.input]:
+            raise ValueError("the application asks something else than was planned")
+        return plan
+
+    def seconds(self, recorded_ms: float) -> float:
+        """Scale a recorded time.
+
+        Args:
+            recorded_ms: As recorded.
+
+        Returns:
+            How long to wait now.
+        """
+        return recorded_ms / 1000 * self._scale
+
+
+class OpenAI:
+    """Stands where an application has its ``openai.AsyncOpenAI``.
+
+    Args:
+        planned: What to answer.
+    """
+
+    base_url = "https://api.openai.com/v1"
+
+    def __init__(self, planned: Planned) -> None:
+        self._planned = planned
+
+    @property
+    def chat(self) -> OpenAI:
+        """``client.chat``."""
+        return self
+
+    @property
+    def completions(self) -> OpenAI:
+        """``client.chat.completions``."""
+        return self
+
+    async def create(self, *, model: str, messages: Messages) -> Json:
+        """``client.chat.completions.create(...)``.
+
+        Args:
+            model: The model.
+            messages: The conversation.
 
         Returns:
             The body of the response.
@@ -72,15 +146,17 @@ class Models:
         Raises:
             ProviderError: The plan says so.
         """
-        await asyncio.sleep(self._latency_s(plan))
+        plan = self._planned.take(model, [message["content"] for message in messages])
+        await asyncio.sleep(self._planned.seconds(plan.recording.latency_ms))
         _fail(plan)
         return completion(plan.recording, response_id=f"chatcmpl-{uuid4().hex}", created=int(time.time()))
 
-    async def chat_stream(self, plan: PlannedCall) -> AsyncIterator[Json]:
-        """Answer as OpenAI's ``chat.completions.create(stream=True)`` would.
+    async def stream(self, *, model: str, messages: Messages) -> AsyncGenerator[Json]:
+        """``client.chat.completions.create(..., stream=True)``.
 
         Args:
-            plan: The call.
+            model: The model.
+            messages: The conversation.
 
         Yields:
             The chunks.
@@ -88,8 +164,9 @@ class Models:
         Raises:
             ProviderError: The plan says so, for ``dropped`` in the midst.
         """
+        plan = self._planned.take(model, [message["content"] for message in messages])
         recording = plan.recording
-        await asyncio.sleep(recording.ttft_ms / 1000 * self._scale)
+        await asyncio.sleep(self._planned.seconds(recording.ttft_ms))
         _fail(plan, dropped=False)
         found = completion_chunks(
             recording,
@@ -98,18 +175,38 @@ class Models:
             include_usage=plan.include_usage,
         )
         chunks = list(found)
-        pause_s = (recording.latency_ms - recording.ttft_ms) / 1000 * self._scale / len(chunks)
+        pause_s = self._planned.seconds(recording.latency_ms - recording.ttft_ms) / len(chunks)
         for number, chunk in enumerate(chunks):
             if number > len(chunks) // 2:
                 _fail(plan)
             yield chunk
             await asyncio.sleep(pause_s)
 
-    def message(self, plan: PlannedCall) -> Json:
-        """Answer as Anthropic's ``messages.create`` would.
+
+class Anthropic:
+    """Stands where an application has its ``anthropic.Anthropic``.
+
+    Args:
+        planned: What to answer.
+    """
+
+    base_url = "https://api.anthropic.com"
+
+    def __init__(self, planned: Planned) -> None:
+        self._planned = planned
+
+    @property
+    def messages(self) -> Anthropic:
+        """``client.messages``."""
+        return self
+
+    def create(self, *, model: str, system: str, messages: Messages) -> Json:
+        """``client.messages.create(...)``.
 
         Args:
-            plan: The call.
+            model: The model.
+            system: The instructions.
+            messages: The conversation.
 
         Returns:
             The body of the response.
@@ -117,15 +214,18 @@ class Models:
         Raises:
             ProviderError: The plan says so.
         """
-        time.sleep(self._latency_s(plan))
+        plan = self._planned.take(model, [system, *(message["content"] for message in messages)])
+        time.sleep(self._planned.seconds(plan.recording.latency_ms))
         _fail(plan)
         return message(plan.recording, response_id=f"msg_{uuid4().hex}")
 
-    def message_stream(self, plan: PlannedCall) -> Iterator[Json]:
-        """Answer as Anthropic's ``messages.create(stream=True)`` would.
+    def stream(self, *, model: str, system: str, messages: Messages) -> Generator[Json]:
+        """``client.messages.create(..., stream=True)``.
 
         Args:
-            plan: The call.
+            model: The model.
+            system: The instructions.
+            messages: The conversation.
 
         Yields:
             The events.
@@ -133,17 +233,15 @@ class Models:
         Raises:
             ProviderError: The plan says so.
         """
+        plan = self._planned.take(model, [system, *(message["content"] for message in messages)])
         recording = plan.recording
-        time.sleep(recording.ttft_ms / 1000 * self._scale)
+        time.sleep(self._planned.seconds(recording.ttft_ms))
         _fail(plan)
         events = list(message_events(recording, response_id=f"msg_{uuid4().hex}"))
-        pause_s = (recording.latency_ms - recording.ttft_ms) / 1000 * self._scale / len(events)
+        pause_s = self._planned.seconds(recording.latency_ms - recording.ttft_ms) / len(events)
         for event in events:
             yield event
             time.sleep(pause_s)
-
-    def _latency_s(self, plan: PlannedCall) -> float:
-        return plan.recording.latency_ms / 1000 * self._scale
 
 
 def _fail(plan: PlannedCall, *, dropped: bool = True) -> None:
