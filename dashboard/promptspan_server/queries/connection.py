@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -178,10 +179,12 @@ def connect(dsn: Dsn) -> Client:
     from clickhouse_connect.driver import httputil
 
     # The driver leaves its keyword arguments untyped.
-    get_client: Any = clickhouse_connect.get_client  # pyright: ignore[reportUnknownMemberType]
-    get_pool: Any = httputil.get_pool_manager  # pyright: ignore[reportUnknownMemberType]
+    driver: Any = clickhouse_connect
+    pools: Any = httputil
+    # Its log repeats as a traceback what the raised sentence says.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     with _translated(dsn):
-        client: Client = get_client(
+        client: Client = driver.get_client(
             host=dsn.host,
             port=dsn.port,
             username=dsn.user,
@@ -194,7 +197,7 @@ def connect(dsn: Dsn) -> Client:
             autogenerate_session_id=False,
             client_name="promptspan",
             settings=dict(dsn.settings),
-            pool_mgr=get_pool(maxsize=_POOL_SIZE, num_pools=2),
+            pool_mgr=pools.get_pool_manager(maxsize=_POOL_SIZE, num_pools=2),
         )
     return client
 

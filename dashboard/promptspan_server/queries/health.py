@@ -1,202 +1,190 @@
-"""What `promptspan doctor` asks: is data coming in, is it complete, is there room for more."""
+"""Is the data complete: what arrives, what was lost, what has no price."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.query import Query, from_micros, from_micros_or_none
+from promptspan_server.queries.query import Query, from_micros
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from promptspan_server.queries.scope import TimeRange
+
+_MAX_ROWS = 50
+
 
 @dataclass(frozen=True, slots=True)
-class StoreClockRow:
-    """The engine, as it presents itself.
+class MinuteRow:
+    """Model calls of one minute.
 
     Attributes:
-        time: Its clock, UTC.
-        version: Its version.
-        zone: Its default time zone.
+        at: Start of the minute, UTC.
+        calls: Model calls that started in it.
     """
 
-    time: datetime
-    version: str
-    zone: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreClock(Query[StoreClockRow]):
-    """Does the engine answer, which version is it, and what time is it there?"""
-
-    def sql(self) -> str:
-        """See `Query.sql`."""
-        return "SELECT toUnixTimestamp64Micro(now64(6, 'UTC')), version(), timezone() LIMIT 1"
-
-    def parameters(self) -> Mapping[str, Any]:
-        """See `Query.parameters`."""
-        return {}
-
-    def row(self, values: Sequence[Any]) -> StoreClockRow:
-        """See `Query.row`."""
-        time, version, zone = values
-        return StoreClockRow(from_micros(time), version, zone)
-
-
-@dataclass(frozen=True, slots=True)
-class RecentCallsRow:
-    """Traffic of a window.
-
-    Attributes:
-        calls: Model calls.
-        errors: Those with status `error`.
-        newest: Start of the newest of them, None without calls.
-    """
-
+    at: datetime
     calls: int
-    errors: int
-    newest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class RecentCalls(Query[RecentCallsRow]):
-    """How much came in lately?
+class CallsByMinute(Query[MinuteRow]):
+    """How many calls a minute arrived? Minutes without calls are left out.
 
     Attributes:
-        minutes: How far back to look.
+        range: Where to look, at most a day.
     """
 
-    minutes: int = 60
+    range: TimeRange
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return """
-            SELECT
-                count(),
-                countIf(status = 'error'),
-                if(count() = 0, NULL, toUnixTimestamp64Micro(max(ts)))
-            FROM llm_calls_once
-            WHERE billable
-              AND ts >= now64(9, 'UTC') - toIntervalMinute({minutes:UInt32})
-              AND ts <= now64(9, 'UTC') + INTERVAL 1 HOUR
-            LIMIT 1
+        return f"""
+            SELECT toUnixTimestamp(toStartOfMinute(ts)) AS at_s, count()
+            FROM llm_calls FINAL
+            WHERE {self.range.where()} AND billable
+            GROUP BY at_s
+            ORDER BY at_s
+            LIMIT 1440
         """
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
-        return {"minutes": self.minutes}
+        return self.range.parameters()
 
-    def row(self, values: Sequence[Any]) -> RecentCallsRow:
+    def row(self, values: Sequence[Any]) -> MinuteRow:
         """See `Query.row`."""
-        calls, errors, newest = values
-        return RecentCallsRow(calls, errors, from_micros_or_none(newest))
+        return MinuteRow(from_micros(int(values[0]) * 1_000_000), values[1])
 
 
 @dataclass(frozen=True, slots=True)
-class UnpricedModelRow:
-    """A model whose calls have usage and no price.
+class UnpricedRow:
+    """Calls of one model whose cost is unknown.
 
     Attributes:
-        provider: Who serves it.
-        model: Its name as answered, else as asked for.
-        calls: Calls without a cost.
+        provider: Provider, may be empty.
+        model: Model that answered, else the one asked for, may be empty.
+        price_status: unpriced or no_usage.
+        calls: How many.
+        failed: How many of them failed (a failed call seldom reports usage).
     """
 
     provider: str
     model: str
+    price_status: str
     calls: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
-class UnpricedModels(Query[UnpricedModelRow]):
-    """Which models cost something that nobody knows?
+class Unpriced(Query[UnpricedRow]):
+    """Which models have calls without a cost, and why? The most calls first, at most 50.
 
     Attributes:
-        days: How far back to look.
-        limit: At most this many models, those with most calls first.
+        range: Where to look.
     """
 
-    days: int = 7
-    limit: int = 20
+    range: TimeRange
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return """
+        return f"""
             SELECT
                 provider,
                 if(response_model != '', response_model, request_model) AS model,
-                count() AS calls
+                price_status,
+                count() AS calls,
+                countIf(status = 'error')
             FROM llm_costs
-            WHERE billable
-              AND price_status = 'unpriced'
-              AND ts >= now64(9, 'UTC') - toIntervalDay({days:UInt32})
-            GROUP BY provider, model
-            ORDER BY calls DESC, provider, model
-            LIMIT {limit:UInt32}
+            WHERE {self.range.where()} AND billable AND cost_usd IS NULL
+            GROUP BY provider, model, price_status
+            ORDER BY calls DESC, provider, model, price_status
+            LIMIT {_MAX_ROWS}
         """
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
-        return {"days": self.days, "limit": self.limit}
+        return self.range.parameters()
 
-    def row(self, values: Sequence[Any]) -> UnpricedModelRow:
+    def row(self, values: Sequence[Any]) -> UnpricedRow:
         """See `Query.row`."""
-        return UnpricedModelRow(*values)
+        return UnpricedRow(*values)
 
 
 @dataclass(frozen=True, slots=True)
-class SdkLossRow:
-    """What the processes of a service lost, by their own account.
+class LossRow:
+    """What the SDK processes of one service say about themselves.
 
     Attributes:
-        service: Name of the service.
-        reason: Why the spans were lost.
-        spans: How many.
+        service: Service.
+        processes: Processes that reported.
+        emitted: Spans handed to the SDK.
+        delivered: Spans that a backend accepted.
+        dropped: Spans lost, by reason.
+        last_seen: Newest report, UTC.
     """
 
     service: str
-    reason: str
-    spans: int
+    processes: int
+    emitted: int
+    delivered: int
+    dropped: Mapping[str, int]
+    last_seen: datetime
+
+    @property
+    def lost(self) -> int:
+        """Spans lost in all."""
+        return sum(self.dropped.values())
 
 
 @dataclass(frozen=True, slots=True)
-class SdkLosses(Query[SdkLossRow]):
-    """Which spans never came, as the SDKs that dropped them say?
+class Losses(Query[LossRow]):
+    """Did the SDKs lose spans? The most lost first, at most 50 services.
 
     Attributes:
-        days: Only processes that reported in the last so many days.
-        limit: At most this many rows, the largest losses first.
+        range: In which the processes reported.
     """
 
-    days: int = 7
-    limit: int = 20
+    range: TimeRange
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return """
-            SELECT service, reason, sum(spans) AS lost
-            FROM (
-                SELECT service, instance_id, maxMap(dropped) AS by_reason
+        return f"""
+            SELECT
+                service,
+                count(),
+                sum(process_emitted),
+                sum(process_delivered),
+                sumMap(process_dropped) AS lost,
+                toUnixTimestamp64Micro(max(seen))
+            FROM
+            (
+                SELECT
+                    service,
+                    instance_id,
+                    max(emitted) AS process_emitted,
+                    max(delivered) AS process_delivered,
+                    maxMap(dropped) AS process_dropped,
+                    max(last_seen) AS seen
                 FROM sdk_losses
                 GROUP BY service, instance_id
-                HAVING max(last_seen) >= now64(9, 'UTC') - toIntervalDay({days:UInt32})
+                HAVING {self.range.where("seen")}
             )
-            ARRAY JOIN mapKeys(by_reason) AS reason, mapValues(by_reason) AS spans
-            GROUP BY service, reason
-            HAVING lost > 0
-            ORDER BY lost DESC, service, reason
-            LIMIT {limit:UInt32}
+            GROUP BY service
+            ORDER BY arraySum(mapValues(lost)) DESC, service
+            LIMIT {_MAX_ROWS}
         """
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
-        return {"days": self.days, "limit": self.limit}
+        return self.range.parameters()
 
-    def row(self, values: Sequence[Any]) -> SdkLossRow:
+    def row(self, values: Sequence[Any]) -> LossRow:
         """See `Query.row`."""
-        return SdkLossRow(*values)
+        service, processes, emitted, delivered, dropped, last = values
+        return LossRow(service, processes, emitted, delivered, dict(dropped), from_micros(last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,132 +192,120 @@ class QuarantineRow:
     """Values that were set aside.
 
     Attributes:
-        field: The column that they were meant for.
-        reason: What is wrong with them.
-        service: Who sent them.
+        field: Column that they were meant for.
+        reason: Why.
+        instrumentation: What produced them.
         values: How many.
+        example: One of them.
+        last_seen: Newest, UTC.
     """
 
     field: str
     reason: str
-    service: str
+    instrumentation: str
     values: int
+    example: str
+    last_seen: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine(Query[QuarantineRow]):
-    """Which values were too strange to be believed?
+    """Which values could not be believed? The most frequent first, at most 50.
 
     Attributes:
-        days: How far back to look.
-        limit: At most this many rows, the most frequent first.
+        range: Where to look.
     """
 
-    days: int = 7
-    limit: int = 20
+    range: TimeRange
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return """
-            SELECT field, reason, service, count() AS values
-            FROM quarantine
-            WHERE ts >= now64(9, 'UTC') - toIntervalDay({days:UInt32})
-            GROUP BY field, reason, service
-            ORDER BY values DESC, field, reason, service
-            LIMIT {limit:UInt32}
+        return f"""
+            SELECT
+                field, reason, instrumentation, count() AS number, anyLast(value),
+                toUnixTimestamp64Micro(max(ts))
+            FROM quarantine FINAL
+            WHERE {self.range.where()}
+            GROUP BY field, reason, instrumentation
+            ORDER BY number DESC, field, reason, instrumentation
+            LIMIT {_MAX_ROWS}
         """
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
-        return {"days": self.days, "limit": self.limit}
+        return self.range.parameters()
 
     def row(self, values: Sequence[Any]) -> QuarantineRow:
         """See `Query.row`."""
-        return QuarantineRow(*values)
+        *facts, last = values
+        return QuarantineRow(*facts, last_seen=from_micros(last))
 
 
 @dataclass(frozen=True, slots=True)
-class DiskRow:
-    """A disk of the store.
+class PriceBookRow:
+    """The price book in force.
 
     Attributes:
-        name: ClickHouse's name of it.
-        free_bytes: What is left.
-        total_bytes: Its size.
-        used_bytes: What our tables take on it.
+        version: Name for people.
+        book: SHA-256 of its rows.
+        models: Priced models.
+        applied_at: Since when it is in force here, UTC.
     """
 
-    name: str
-    free_bytes: int
-    total_bytes: int
-    used_bytes: int
+    version: str
+    book: str
+    models: int
+    applied_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Disks(Query[DiskRow]):
-    """How much room is there, and how much do we take?"""
+class PriceBook(Query[PriceBookRow]):
+    """Which price book is in force? No row if prices were never loaded."""
 
     def sql(self) -> str:
         """See `Query.sql`."""
         return """
-            SELECT name, unreserved_space, total_space, used
-            FROM system.disks AS disk
-            LEFT JOIN (
-                SELECT disk_name, sum(bytes_on_disk) AS used
-                FROM system.parts
-                WHERE active AND database = currentDatabase()
-                GROUP BY disk_name
-            ) AS parts ON parts.disk_name = disk.name
-            ORDER BY name
-            LIMIT 100
+            SELECT version, book, models, toUnixTimestamp64Micro(applied_at)
+            FROM price_books
+            ORDER BY applied_at DESC
+            LIMIT 1
         """
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
         return {}
 
-    def row(self, values: Sequence[Any]) -> DiskRow:
+    def row(self, values: Sequence[Any]) -> PriceBookRow:
         """See `Query.row`."""
-        return DiskRow(*values)
+        version, book, models, applied = values
+        return PriceBookRow(version, book, models, from_micros(applied))
 
 
 @dataclass(frozen=True, slots=True)
-class SpanArrivedRow:
-    """Where a span was found.
+class MigrationRow:
+    """One applied migration.
 
     Attributes:
-        in_spans: It is in `spans`.
-        in_calls: It is in `llm_calls`.
+        version: Its number.
+        name: Its name.
     """
 
-    in_spans: bool
-    in_calls: bool
+    version: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
-class SpanArrived(Query[SpanArrivedRow]):
-    """Did a span arrive?
-
-    Attributes:
-        trace_id: Its trace, lower case hex.
-    """
-
-    trace_id: str
+class LastMigration(Query[MigrationRow]):
+    """Up to which migration is the schema? No row on a store that was never migrated."""
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return """
-            SELECT
-                (SELECT count() FROM spans WHERE trace_id = {trace_id:String} LIMIT 1) > 0,
-                (SELECT count() FROM llm_calls
-                 WHERE trace_id = {trace_id:String} AND ts >= now64(9, 'UTC') - INTERVAL 1 DAY LIMIT 1) > 0
-            LIMIT 1
-        """
+        return "SELECT toUInt32(version), name FROM schema_migrations ORDER BY version DESC LIMIT 1"
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
-        return {"trace_id": self.trace_id}
+        return {}
 
-    def row(self, values: Sequence[Any]) -> SpanArrivedRow:
+    def row(self, values: Sequence[Any]) -> MigrationRow:
         """See `Query.row`."""
-        return SpanArrivedRow(bool(values[0]), bool(values[1]))
+        return MigrationRow(*values)

@@ -26,6 +26,7 @@ class Palette:
         ok: Calls that went well, a quiet mark.
         bad: Errors.
         warn: Flags and caution.
+        good: Better than before.
         series: Categories, in the order of use.
     """
 
@@ -36,6 +37,7 @@ class Palette:
     ok: str
     bad: str
     warn: str
+    good: str
     series: tuple[str, ...]
 
 
@@ -48,6 +50,7 @@ PALETTES: dict[Mode, Palette] = {
         ok="#7E8CA6",
         bad="#B3261E",
         warn="#8A5300",
+        good="#1B6E3C",
         series=("#31347E", "#741D00", "#28A865", "#BA81AF", "#8F81EE", "#563142"),
     ),
     "dark": Palette(
@@ -58,6 +61,7 @@ PALETTES: dict[Mode, Palette] = {
         ok="#7F8DA8",
         bad="#FF8A80",
         warn="#F2B45C",
+        good="#7BD89B",
         series=("#A8C7FA", "#F3A27E", "#5FD39A", "#E6B3DC", "#B9A8FF", "#D8C08A"),
     ),
 }

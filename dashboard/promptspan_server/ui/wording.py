@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "—"
 _THIN = "\u202f"  # narrow no-break space between a number and its unit
+UP, DOWN = "\u2191", "\u2193"
 _MINUS, _TIMES = "\u2212", "\u00d7"
 _UNITS = ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k"))
 
@@ -142,3 +143,18 @@ def name(value: str, missing: str) -> str:
 def _three_digits(value: float) -> str:
     places = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:,.{places}f}"
+
+
+def clipped(text: str, characters: int) -> str:
+    """Cut a text to a length, with an ellipsis where something is missing."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Write a number with its noun."""
+    return f"{count(number)} {singular if number == 1 else plural or singular + 's'}"
+
+
+def short_coverage(spend: Spend) -> str:
+    """Say how much of a cost is known, in a few words."""
+    return f"{share(spend.coverage)} of calls priced" if spend.calls else "no calls"

@@ -1,0 +1,145 @@
+"""Lists of single calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from promptspan_server.queries.query import Query, from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+
+    from promptspan_server.queries.scope import Scope
+
+MAX_ROWS = 50
+_ORDERS = {
+    "newest": "ts DESC",
+    "slowest": "duration_ms DESC",
+    "dearest": "cost_usd DESC NULLS LAST",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One model call in a list.
+
+    Attributes:
+        at: Start, UTC.
+        trace_id: Lower case hex.
+        span_id: Lower case hex.
+        prompt: Name of the prompt, may be empty.
+        version: Version of the prompt, may be empty.
+        feature: Feature, may be empty.
+        model: Model that answered, else the one asked for.
+        status: ok, error, cancelled or incomplete.
+        error_type: Class or code of the error, empty if none.
+        duration_ms: Start to end.
+        input_tokens: None if unknown.
+        output_tokens: None if unknown.
+        cost_usd: None if unknown; `price_status` says why.
+        price_status: priced, reported, unpriced or no_usage.
+        flags: Safety flags.
+    """
+
+    at: datetime
+    trace_id: str
+    span_id: str
+    prompt: str
+    version: str
+    feature: str
+    model: str
+    status: str
+    error_type: str
+    duration_ms: float
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: Decimal | None
+    price_status: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallSearch(Query[CallRow]):
+    """Which calls match? At most 50, and one more to tell that there are more.
+
+    Attributes:
+        scope: Which calls.
+        errors_only: Only calls with status `error`.
+        flag: Only calls with this safety flag.
+        slower_than_ms: Only calls that took at least this long.
+        identifier: Only the calls with this trace, span or response id.
+        words: Only calls whose captured prompt contains all these words.
+        order: `newest`, `slowest` or `dearest` first.
+    """
+
+    scope: Scope
+    errors_only: bool = False
+    flag: str | None = None
+    slower_than_ms: float | None = None
+    identifier: str | None = None
+    words: str | None = None
+    order: str = "newest"
+
+    def sql(self) -> str:
+        """See `Query.sql`."""
+        conditions = [self.scope.where()]
+        if self.errors_only:
+            conditions.append("status = 'error'")
+        if self.flag is not None:
+            conditions.append("has(safety_flags, {flag:String})")
+        if self.slower_than_ms is not None:
+            conditions.append("duration_ms >= {slower_than_ms:Float64}")
+        if self.identifier is not None:
+            conditions.append(
+                "(trace_id = lower({identifier:String}) OR span_id = lower({identifier:String})"
+                " OR response_id = {identifier:String})"
+            )
+        if self.words is not None:
+            conditions.append(
+                "(trace_id, span_id) IN (SELECT trace_id, span_id FROM llm_texts"
+                f" WHERE {self.scope.range.where()}"
+                " AND hasAllTokens(input_text, {words:String}) LIMIT 100000)"
+            )
+        return f"""
+            SELECT
+                toUnixTimestamp64Micro(ts),
+                trace_id,
+                span_id,
+                prompt_name,
+                prompt_version,
+                feature,
+                if(response_model != '', response_model, request_model),
+                status,
+                error_type,
+                duration_ms,
+                input_tokens,
+                output_tokens,
+                cost_usd,
+                price_status,
+                safety_flags
+            FROM llm_costs
+            WHERE {" AND ".join(conditions)}
+            ORDER BY {_ORDERS[self.order]}, trace_id, span_id
+            LIMIT {MAX_ROWS + 1}
+        """
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Query.parameters`."""
+        given = {
+            "flag": self.flag,
+            "slower_than_ms": self.slower_than_ms,
+            "identifier": self.identifier,
+            "words": self.words,
+        }
+        return {
+            **self.scope.parameters(),
+            **{name: value for name, value in given.items() if value is not None},
+        }
+
+    def row(self, values: Sequence[Any]) -> CallRow:
+        """See `Query.row`."""
+        at, *rest, flags = values
+        return CallRow(from_micros(at), *rest, flags=tuple(str(flag) for flag in flags))

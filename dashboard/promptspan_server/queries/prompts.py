@@ -1,0 +1,104 @@
+"""Prompts, each with all its versions together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from promptspan_server.queries.money import SPEND_COLUMNS, Spend
+from promptspan_server.queries.query import Query, from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from promptspan_server.queries.scope import Scope
+
+MAX_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """One prompt in a scope.
+
+    Attributes:
+        prompt: Its name, empty for calls without one.
+        versions: How many versions ran.
+        newest: The version that was first seen last.
+        newest_since: When that one was first seen in the scope, UTC.
+        errors: Calls with status `error`.
+        flagged: Calls with a safety flag.
+        p50_ms: Median duration.
+        p95_ms: 95th percentile of duration.
+        last_seen: Start of its last call in the scope, UTC.
+        spend: Cost and coverage; its `calls` is the number of model calls.
+    """
+
+    prompt: str
+    versions: int
+    newest: str
+    newest_since: datetime
+    errors: int
+    flagged: int
+    p50_ms: float
+    p95_ms: float
+    last_seen: datetime
+    spend: Spend
+
+    @property
+    def error_rate(self) -> float:
+        """Share of calls that failed, 0 to 1."""
+        return self.errors / self.spend.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts(Query[PromptRow]):
+    """Which prompts ran? The busiest first, at most 50.
+
+    Attributes:
+        scope: Which calls.
+    """
+
+    scope: Scope
+
+    def sql(self) -> str:
+        """See `Query.sql`."""
+        return f"""
+            WITH minMap(map(toString(prompt_version), toUnixTimestamp64Micro(ts))) AS first_us
+            SELECT
+                prompt_name,
+                length(first_us) AS versions,
+                arrayMax(mapValues(first_us)) AS newest_us,
+                mapKeys(first_us)[indexOf(mapValues(first_us), newest_us)],
+                countIf(status = 'error'),
+                countIf(notEmpty(safety_flags)),
+                quantileExact(0.5)(duration_ms),
+                quantileExact(0.95)(duration_ms),
+                toUnixTimestamp64Micro(max(ts)),
+                {SPEND_COLUMNS}
+            FROM llm_costs
+            WHERE {self.scope.where()}
+            GROUP BY prompt_name
+            ORDER BY count() DESC, prompt_name
+            LIMIT {MAX_ROWS}
+        """
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Query.parameters`."""
+        return self.scope.parameters()
+
+    def row(self, values: Sequence[Any]) -> PromptRow:
+        """See `Query.row`."""
+        prompt, versions, newest_us, newest, errors, flagged, p50, p95, last = values[:9]
+        return PromptRow(
+            prompt=prompt,
+            versions=versions,
+            newest=newest,
+            newest_since=from_micros(newest_us),
+            errors=errors,
+            flagged=flagged,
+            p50_ms=p50,
+            p95_ms=p95,
+            last_seen=from_micros(last),
+            spend=Spend(*values[9:13]),
+        )

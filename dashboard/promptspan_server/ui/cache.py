@@ -1,0 +1,99 @@
+"""What the dashboard remembers, for how long, and the one store behind it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
+
+from promptspan_server.queries.connection import Answer, Store, dsn_from_environment
+from promptspan_server.queries.freshness import Freshness, FreshnessRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from promptspan_server.queries.query import Query
+
+Row = TypeVar("Row")
+
+# A range that has closed hardly changes (late calls may still arrive), one that is open does all the time.
+CLOSED_TTL = timedelta(minutes=2)
+OPEN_TTL = timedelta(seconds=5)
+FRESHNESS_TTL = timedelta(seconds=5)
+_MAX_ANSWERS = 500
+# How long after its end a range counts as closed.
+_SETTLED = timedelta(minutes=5)
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """Return the process's one store."""
+    return Store(dsn_from_environment())
+
+
+def ask(query: Query[Row]) -> Answer[Row]:
+    """Put one question, or remember its answer.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+        QueryFailed: The store refused the question.
+    """
+    remembered: Callable[..., Any] = _closed if _is_closed(query) else _open
+    return remembered(query, _key(query))
+
+
+def ask_all(*queries: Query[Any]) -> list[Answer[Any] | Exception]:
+    """Put questions side by side. A question that fails leaves its exception in its place.
+
+    Streamlit runs a page in one thread; the store answers several questions at once.
+    """
+    context = get_script_run_ctx()
+
+    def one(query: Query[Any]) -> Answer[Any] | Exception:
+        add_script_run_ctx(threading.current_thread(), context)
+        try:
+            return ask(query)
+        except Exception as error:  # noqa: BLE001  (the panel it belongs to shows it)
+            return error
+
+    with ThreadPoolExecutor(max_workers=min(6, len(queries))) as pool:
+        return list(pool.map(one, queries))
+
+
+def freshness() -> Answer[FreshnessRow]:
+    """Ask how fresh the data is.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+        QueryFailed: The store refused the question.
+    """
+    return _fresh(Freshness(), "freshness")
+
+
+def _is_closed(query: Query[Any]) -> bool:
+    scope = getattr(query, "scope", query)
+    end = getattr(getattr(scope, "range", None), "end", None)
+    return isinstance(end, datetime) and end < datetime.now(timezone.utc) - _SETTLED
+
+
+def _key(query: Query[Any]) -> str:
+    return f"{type(query).__qualname__}{query!r}"
+
+
+@st.cache_data(ttl=CLOSED_TTL, max_entries=_MAX_ANSWERS, show_spinner=False)
+def _closed(_query: Query[Any], key: str) -> Answer[Any]:  # noqa: ARG001  (`key` is what it is remembered by)
+    return store().ask(_query)
+
+
+@st.cache_data(ttl=OPEN_TTL, max_entries=_MAX_ANSWERS, show_spinner=False)
+def _open(_query: Query[Any], key: str) -> Answer[Any]:  # noqa: ARG001  (`key` is what it is remembered by)
+    return store().ask(_query)
+
+
+@st.cache_data(ttl=FRESHNESS_TTL, max_entries=2, show_spinner=False)
+def _fresh(_query: Freshness, key: str) -> Answer[FreshnessRow]:  # noqa: ARG001  (`key` is what it is remembered by)
+    return store().ask(_query)

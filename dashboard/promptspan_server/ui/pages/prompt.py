@@ -1,0 +1,128 @@
+"""Prompts: all of them, or one with its versions side by side."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from promptspan_server.queries.choices import Choices
+from promptspan_server.queries.prompts import PromptRow, Prompts
+from promptspan_server.queries.scope import Filter
+from promptspan_server.queries.series import CallsOverTime
+from promptspan_server.queries.templates import Templates
+from promptspan_server.queries.versions import Versions
+from promptspan_server.ui import cache, links, panels, version_panels, wording
+from promptspan_server.ui.controls import NONE, View, choose, current_window, filters, window_controls
+from promptspan_server.ui.frame import age_note, opening, refreshing
+from promptspan_server.ui.table import Cell, Column, table
+from promptspan_server.ui.template_diff import draw_templates
+
+_FILTERS = ("feature", "environment", "model")
+
+
+def show() -> None:
+    """Draw the page."""
+    window = current_window()
+    if opening(window) is None:
+        return
+    choices = panels.shown(cache.ask_all(Choices(window.range))[0])
+    offered = choices.rows[0] if choices else None
+    with st.container(horizontal=True, vertical_alignment="center", key="controls"):
+        prompt = choose("prompt", offered.prompts if offered else (), "All prompts", wide=True)
+        window_controls(window)
+        chosen = filters(offered, *_FILTERS)
+    narrowed = Filter(prompt, None, chosen.feature, chosen.environment, None, chosen.model)
+    if prompt is None:
+        refreshing(lambda: _list(View(current_window(), narrowed)), live=window.live)
+        return
+    refreshing(lambda: _one(prompt, View(current_window(), narrowed)), live=window.live)
+    # Outside of what refreshes: reading a difference should not be interrupted.
+    templates = panels.shown(cache.ask_all(Templates(prompt))[0])
+    if templates is not None:
+        draw_templates(templates)
+
+
+def _one(prompt: str, view: View) -> None:
+    versions, series, templates = cache.ask_all(
+        Versions(view.scope), CallsOverTime(view.scope, by_version=True), Templates(prompt)
+    )
+    known = panels.shown(templates)
+    with st.container(key="headline"):
+        st.text(prompt or "Calls without a prompt")
+    about = next((row for row in known.rows if row.owner or row.description), None) if known else None
+    if about is not None:
+        st.text(
+            " · ".join(
+                part for part in (about.description, f"owner: {about.owner}" if about.owner else "") if part
+            )
+        )
+    found = panels.shown(versions)
+    age_note(view.window, found)
+    if found is None:
+        return
+    if not found.rows:
+        panels.no_calls(cache.freshness().rows[0].last_call)
+        return
+    version_panels.draw(found, panels.shown(series), view)
+
+
+def _list(view: View) -> None:
+    prompts = panels.shown(cache.ask_all(Prompts(view.scope))[0])
+    age_note(view.window, prompts)
+    if prompts is None:
+        return
+    if not prompts.rows:
+        panels.no_calls(cache.freshness().rows[0].last_call)
+        return
+    panels.heading("Prompts", prompts, "choose one to see its versions")
+    table(
+        [
+            Column("Prompt", clip=True),
+            Column("Versions", "Versions that ran in this range", "right"),
+            Column("Newest version", clip=True),
+            Column("Since, UTC", "First call of the newest version in this range"),
+            Column("Calls", "Model calls", "right"),
+            Column("Failed", "Share of calls with status error", "right"),
+            Column("p50", "Median duration", "right"),
+            Column("p95", "95th percentile of duration", "right"),
+            Column("Cost, USD", "Over the priced calls", "right"),
+            Column("Priced", "Share of calls with a known cost", "right"),
+            Column("Last call, UTC", "", "right"),
+        ],
+        [_row(row, view) for row in prompts.rows],
+        key="prompts_table",
+        caption="Prompts with calls, failures, latency and cost",
+    )
+
+
+def _row(row: PromptRow, view: View) -> list[Cell]:
+    return [
+        Cell(
+            wording.name(row.prompt, "(no prompt)"),
+            href=links.link(links.PROMPT, view.parameters(*_FILTERS), {"prompt": row.prompt or NONE}),
+            sort=row.prompt,
+            title=row.prompt,
+        ),
+        Cell(wording.exact(row.versions), sort=row.versions),
+        Cell(wording.name(row.newest, NONE), sort=row.newest, title=row.newest, mono=bool(row.newest)),
+        Cell(wording.moment(row.newest_since), sort=row.newest_since.timestamp(), tone="muted"),
+        Cell(wording.exact(row.spend.calls), sort=row.spend.calls),
+        Cell(
+            wording.share(row.error_rate),
+            sort=row.error_rate,
+            tone="bad" if row.error_rate >= 0.05 and row.errors > 2 else "" if row.errors else "muted",
+        ),
+        Cell(wording.duration(row.p50_ms), sort=row.p50_ms),
+        Cell(wording.duration(row.p95_ms), sort=row.p95_ms),
+        Cell(
+            wording.usd(row.spend.usd),
+            sort=None if row.spend.usd is None else float(row.spend.usd),
+            title=f"{wording.usd_exact(row.spend.usd)}, {wording.coverage(row.spend)}",
+        ),
+        Cell(
+            wording.share(row.spend.coverage),
+            sort=row.spend.coverage,
+            tone="" if row.spend.unpriced == 0 else "warn",
+            title=wording.coverage(row.spend),
+        ),
+        Cell(wording.moment(row.last_seen), sort=row.last_seen.timestamp(), tone="muted"),
+    ]

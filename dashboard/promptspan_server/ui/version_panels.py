@@ -1,0 +1,246 @@
+"""Versions of one prompt side by side: in words, in a table, over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from promptspan_server.ui import charts, links, panels, wording
+from promptspan_server.ui.component import mode
+from promptspan_server.ui.controls import NONE, View
+from promptspan_server.ui.table import Cell, Column, table
+from promptspan_server.ui.theme import PALETTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from promptspan_server.queries.connection import Answer
+    from promptspan_server.queries.series import Point
+    from promptspan_server.queries.versions import VersionRow
+
+_LINES = 6
+_FILTERS = ("feature", "environment", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something to draw by version over time.
+
+    Attributes:
+        title: Heading, with the unit.
+        value: Reads it from a bucket, None where the bucket does not know.
+        suffix: After the numbers of the axis.
+        prefix: Before them.
+        tickformat: D3 format of the axis.
+        hover: D3 template of the hover text.
+    """
+
+    title: str
+    value: Callable[[Point], float | None]
+    suffix: str = ""
+    prefix: str = ""
+    tickformat: str = ""
+    hover: str = "%{y:,.3~g}"
+
+
+MEASURES: dict[str, Measure] = {
+    "p95": Measure("Latency p95, seconds", lambda point: _s(point.p95_ms), " s", hover="%{y:.3~g} s"),
+    "p50": Measure("Latency p50, seconds", lambda point: _s(point.p50_ms), " s", hover="%{y:.3~g} s"),
+    "failed": Measure(
+        "Failed calls, per cent", lambda point: point.errors / point.calls, tickformat=".0%", hover="%{y:.1%}"
+    ),
+    "flagged": Measure(
+        "Calls with a safety flag, per cent",
+        lambda point: point.flagged / point.calls,
+        tickformat=".0%",
+        hover="%{y:.1%}",
+    ),
+    "cost": Measure(
+        "Cost per priced call, USD",
+        lambda point: None if point.cost_usd is None else float(point.cost_usd / point.priced),
+        prefix="$",
+        tickformat="~g",
+        hover="$%{y:.3~g}",
+    ),
+}
+_LABELS = {"p95": "p95", "p50": "p50", "failed": "Failed", "flagged": "Flags", "cost": "Cost per call"}
+
+
+def draw(versions: Answer[VersionRow], series: Answer[Point] | None, view: View) -> None:
+    """Draw the versions of one prompt.
+
+    Args:
+        versions: At least one row, all of one prompt.
+        series: Buckets by version, None if they could not be read.
+        view: Scope of the page.
+    """
+    rows = sorted(versions.rows, key=lambda row: row.first_seen, reverse=True)
+    with st.container(key="verdict"):
+        st.text(_in_words(rows))
+    panels.heading("Versions", versions, "the newest first")
+    table(
+        _columns(),
+        [_row(row, index, view) for index, row in enumerate(rows)],
+        key="versions",
+        caption="Versions",
+    )
+    if series is None:
+        return
+    names = [row.version for row in rows[:_LINES]]
+    note = f"the newest {_LINES} of {len(rows)} versions" if len(rows) > _LINES else ""
+    step = wording.duration(view.window.range.step_s * 1000)
+    left, right = st.columns(2)
+    with left:
+        panels.heading(f"Model calls per {step}", series, note)
+        panels.chart(
+            charts.by_version(
+                series.rows,
+                names,
+                view.window.range,
+                mode(),
+                lambda point: point.calls,
+                hover="%{y:,} calls",
+                whole_buckets=True,
+            ),
+            key="version_calls",
+            alt=f"Lines: model calls per {step} by version",
+        )
+    with right:
+        chosen = _measure()
+        panels.chart(
+            charts.by_version(
+                series.rows,
+                names,
+                view.window.range,
+                mode(),
+                chosen.value,
+                suffix=chosen.suffix,
+                prefix=chosen.prefix,
+                tickformat=chosen.tickformat,
+                hover=chosen.hover,
+            ),
+            key="version_measure",
+            alt=f"Lines: {chosen.title} per {step} by version",
+        )
+
+
+def _measure() -> Measure:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        title = st.empty()
+        name = st.segmented_control(
+            "Measure",
+            list(MEASURES),
+            default="p95",
+            required=True,
+            format_func=lambda measure: _LABELS[measure],
+            key="measure",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    chosen = MEASURES[str(name or "p95")]
+    title.markdown(f"**{chosen.title}**", width="content")
+    return chosen
+
+
+def _in_words(rows: Sequence[VersionRow]) -> str:
+    newest = rows[0]
+    calls = sum(row.spend.calls for row in rows)
+    if len(rows) == 1:
+        return (
+            f"One version in this range: {newest.version or NONE}. "
+            f"{wording.counted(newest.spend.calls, 'call')}, "
+            f"{wording.share(newest.error_rate)} failed."
+        )
+    # What came before it: the version that was busiest among the older ones.
+    older = max(rows[1:], key=lambda row: row.spend.calls)
+    differences = [
+        f"fails {wording.share(newest.error_rate)} of the time (before: {wording.share(older.error_rate)})",
+        f"p95 {wording.duration(newest.p95_ms)} (before: {wording.duration(older.p95_ms)})",
+    ]
+    if newest.spend.per_call is not None and older.spend.per_call is not None:
+        differences.append(
+            f"{wording.usd(newest.spend.per_call)} a call (before: {wording.usd(older.spend.per_call)})"
+        )
+    return (
+        f"{newest.version or NONE}, first seen {wording.moment(newest.first_seen, seconds=False)} UTC, has "
+        f"{wording.share(newest.spend.calls / calls, 0)} of the calls. Against {older.version or NONE}: "
+        + "; ".join(differences)
+        + "."
+    )
+
+
+def _columns() -> list[Column]:
+    return [
+        Column("Version", clip=True),
+        Column("Calls", "Model calls", "right"),
+        Column("Failed", "Share of calls with status error", "right"),
+        Column("p50", "Median duration", "right"),
+        Column("p95", "95th percentile of duration", "right"),
+        Column("Tokens in", "Mean input tokens of a call", "right"),
+        Column("Tokens out", "Mean output tokens of a call", "right"),
+        Column("Cost, USD", "Over the priced calls", "right"),
+        Column("Per call", "Mean cost of a priced call, USD", "right"),
+        Column("Priced", "Share of calls with a known cost", "right"),
+        Column("Flags", "Share of calls with a safety flag", "right"),
+        Column("Models", clip=True),
+        Column("First call, UTC", "In this range", "right"),
+    ]
+
+
+def _row(row: VersionRow, index: int, view: View) -> list[Cell]:
+    series = PALETTES[mode()].series
+    carried = {
+        **view.parameters(*_FILTERS),
+        "prompt": row.prompt or NONE,
+        "version": row.version or NONE,
+    }
+    return [
+        Cell(
+            wording.name(row.version, NONE),
+            sort=row.version,
+            title=row.version,
+            mono=bool(row.version),
+            swatch=series[index] if index < _LINES else "",
+        ),
+        Cell(wording.exact(row.spend.calls), href=links.link(links.TRACES, carried), sort=row.spend.calls),
+        Cell(
+            wording.share(row.error_rate),
+            href=links.link(links.TRACES, carried, {"errors": "true"}) if row.errors else "",
+            sort=row.error_rate,
+            tone="bad" if row.error_rate >= 0.05 and row.errors > 2 else "" if row.errors else "muted",
+            title=wording.counted(row.errors, "failed call"),
+        ),
+        Cell(wording.duration(row.p50_ms), sort=row.p50_ms),
+        Cell(wording.duration(row.p95_ms), sort=row.p95_ms),
+        Cell(wording.mean(row.input_tokens_mean), sort=row.input_tokens_mean),
+        Cell(wording.mean(row.output_tokens_mean), sort=row.output_tokens_mean),
+        Cell(
+            wording.usd(row.spend.usd),
+            sort=None if row.spend.usd is None else float(row.spend.usd),
+            title=f"{wording.usd_exact(row.spend.usd)}, {wording.coverage(row.spend)}",
+        ),
+        Cell(
+            wording.usd(row.spend.per_call),
+            sort=None if row.spend.per_call is None else float(row.spend.per_call),
+        ),
+        Cell(
+            wording.share(row.spend.coverage),
+            sort=row.spend.coverage,
+            tone="" if row.spend.unpriced == 0 else "warn",
+            title=wording.coverage(row.spend),
+        ),
+        Cell(
+            wording.share(row.flag_rate),
+            sort=row.flag_rate,
+            tone="" if row.flagged else "muted",
+            title=", ".join(row.flags),
+        ),
+        Cell(", ".join(row.models), sort=", ".join(row.models), title=", ".join(row.models)),
+        Cell(wording.moment(row.first_seen), sort=row.first_seen.timestamp(), tone="muted"),
+    ]
+
+
+def _s(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
