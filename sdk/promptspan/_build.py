@@ -1,0 +1,335 @@
+"""From a finished call to its span: read the response, decide what kind of span it is, write attributes.
+
+Runs on the pipeline's thread, calls in the order in which they finished: inner calls before those around
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import _attributes as a
+from . import _content, _flags
+from ._guard import Guard
+from ._host import server_of
+from ._others import traced_by_others
+from ._plain import plain
+from ._readers import read_response
+from ._readers._fields import count, get, text
+from ._reading import Message, Reading, Usage
+from ._span import (
+    KIND_CLIENT,
+    KIND_INTERNAL,
+    STATUS_ERROR,
+    STATUS_OK,
+    STATUS_UNSET,
+    FinishedSpan,
+    SpanEvent,
+)
+
+if TYPE_CHECKING:
+    from ._call import Call
+    from ._span import AttributeValue
+
+_READ = Guard("read response")
+_SERVER = Guard("read server")
+_FLAGS = Guard("safety flags")
+_CONTENT = Guard("captured content")
+_NOTED = Guard("noted attributes")
+_EVENTS = Guard("events")
+
+_MOST_FLAGS = 32
+_USER_HASH_DIGITS = 32
+_STATUS_CODES = {
+    a.STATUS_VALUE_OK: STATUS_OK,
+    a.STATUS_VALUE_ERROR: STATUS_ERROR,
+    a.STATUS_VALUE_CANCELLED: STATUS_UNSET,
+    a.STATUS_VALUE_INCOMPLETE: STATUS_UNSET,
+}
+
+
+def build_span(call: Call) -> FinishedSpan:
+    """The span of a finished call."""
+    reading = None
+    with _READ:
+        reading = _read(call)
+    status = _status(call, reading)
+    wrapper = _is_wrapper(call, reading)
+    _tell_outer(call, reading, wrapper)
+    attributes = _essential(call, reading, status, wrapper)
+    operation = str(attributes[a.GEN_AI_OPERATION_NAME])
+    model = attributes.get(a.GEN_AI_REQUEST_MODEL) or attributes.get(a.GEN_AI_RESPONSE_MODEL) or ""
+    _safety(call, reading, attributes, status, wrapper)
+    attributes.update(call.spec.static)
+    _server(call, attributes)
+    _template(call, attributes)
+    _noted(call, attributes)
+    if call.capture:
+        _captured(call, reading, attributes)
+    failed = status == a.STATUS_VALUE_ERROR
+    return FinishedSpan(
+        name=f"{operation} {call.spec.prompt_name if wrapper else model}".rstrip(),
+        kind=KIND_INTERNAL if wrapper else KIND_CLIENT,
+        trace_id=call.trace_id,
+        span_id=call.span_id,
+        parent_span_id=call.parent_span_id,
+        trace_flags=int(call.trace_flags),
+        trace_state=call.trace_state.to_header() if call.trace_state else "",
+        start_unix_nano=call.start_unix_ns,
+        end_unix_nano=call.start_unix_ns + max(0, call.end_ns - call.start_ns),
+        attributes=attributes,
+        events=_events(call),
+        status_code=_STATUS_CODES[status],
+        status_message=_error_message(call) if failed else "",
+    )
+
+
+# What happened
+
+
+def _read(call: Call) -> Reading | None:
+    """The facts of the response, from wherever the call left it."""
+    for source in (call.response, call.result):
+        reading = read_response(source)
+        if reading is not None:
+            return reading
+    if call.chunks or call.reader:
+        chunks = call.fold()
+        said = chunks.messages()
+        reading = chunks.reading()
+        if reading is not None:
+            return reading if reading.output or not said else replace(reading, output=said)
+        if said:
+            return _of_text(said)
+    if call.exception is not None:
+        # OpenAI's parser raises on a truncated answer, which was billed all the same.
+        reading = read_response(get(call.exception, "completion"))
+        if reading is not None:
+            return reading
+    if isinstance(call.result, str):
+        return _of_text((Message(role="assistant", parts=({"type": "text", "content": call.result},)),))
+    return None
+
+
+def _of_text(said: tuple[Message, ...]) -> Reading:
+    return Reading(shape="text", operation=a.OPERATION_CHAT, output=said)
+
+
+def _status(call: Call, reading: Reading | None) -> str:
+    if reading is None or not call.streaming:
+        return call.status
+    if call.status == a.STATUS_VALUE_INCOMPLETE and reading.complete and reading.shape != "text":
+        return a.STATUS_VALUE_OK  # closed after the last chunk that matters: nothing is missing
+    if call.status == a.STATUS_VALUE_OK and not reading.complete:
+        return a.STATUS_VALUE_INCOMPLETE  # the provider broke off without saying so
+    return call.status
+
+
+def _is_wrapper(call: Call, reading: Reading | None) -> bool:
+    """Whether the tokens of this call are counted on another span."""
+    if call.spec.operation:
+        return call.spec.operation == a.OPERATION_INVOKE_WORKFLOW
+    response_id = reading.response_id if reading else None
+    if call.recorder.config.yield_to_others and traced_by_others(call.others, response_id):
+        return True
+    if not call.inner_calls:
+        return False
+    # A function around decorated ones: a call of its own only if its response is none of theirs.
+    return response_id is None or response_id in (call.inner_ids or ())
+
+
+def _tell_outer(call: Call, reading: Reading | None, wrapper: bool) -> None:
+    outer = call.outer
+    if outer is None:
+        return
+    if wrapper:
+        outer.inner_calls += call.inner_calls
+        ids = call.inner_ids or set[str]()
+    elif call.usage or (reading is not None and (reading.usage or reading.response_id)):
+        outer.inner_calls += 1
+        ids = {reading.response_id} if reading is not None and reading.response_id else set[str]()
+    else:
+        return
+    outer.inner_ids = (outer.inner_ids or set[str]()) | ids
+
+
+# What is written
+
+
+def _essential(call: Call, reading: Reading | None, status: str, wrapper: bool) -> dict[str, AttributeValue]:
+    """What a row cannot do without, first: encoders cut from the end."""
+    usage = None if wrapper else _usage(call, reading)
+    server = None
+    with _SERVER:
+        server = server_of(call.client)
+    requested = _request_model(call, reading)
+    candidates: dict[str, Any] = {
+        a.GEN_AI_OPERATION_NAME: a.OPERATION_INVOKE_WORKFLOW
+        if wrapper
+        else call.spec.operation or (reading.operation if reading else a.OPERATION_CHAT),
+        a.GEN_AI_PROVIDER_NAME: _provider(server and server.provider, reading),
+        a.GEN_AI_REQUEST_MODEL: requested,
+        a.GEN_AI_RESPONSE_MODEL: reading and reading.model,
+        **call.identity(),
+        a.PROMPTSPAN_STATUS: status,
+        a.ERROR_TYPE: _error_type(call, status),
+        a.GEN_AI_RESPONSE_ID: reading and reading.response_id,
+    }
+    if not wrapper:
+        candidates.update(_usage_attributes(usage))
+        candidates[a.PROMPTSPAN_COST_REPORTED_USD] = (
+            format(reading.reported_cost_usd, "f")
+            if reading and reading.reported_cost_usd is not None
+            else None
+        )
+        candidates[a.PROMPTSPAN_SERVICE_TIER] = reading and reading.service_tier
+    else:
+        candidates[a.GEN_AI_WORKFLOW_NAME] = call.spec.prompt_name
+    candidates[a.GEN_AI_RESPONSE_FINISH_REASONS] = reading and reading.finish_reasons
+    if call.streaming:
+        candidates[a.GEN_AI_REQUEST_STREAM] = True
+        if call.first_chunk_ns:
+            candidates[a.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = (call.first_chunk_ns - call.start_ns) / 1e9
+    return {key: value for key, value in candidates.items() if value not in (None, "", ())}
+
+
+def _usage(call: Call, reading: Reading | None) -> Usage | None:
+    known = reading.usage if reading else None
+    return call.usage.over(known) if call.usage is not None else known
+
+
+def _usage_attributes(usage: Usage | None) -> dict[str, Any]:
+    if usage is None or not usage.known:
+        return {a.PROMPTSPAN_USAGE_SOURCE: a.USAGE_SOURCE_MISSING}
+    return {
+        a.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
+        a.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
+        a.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cache_read_tokens,
+        a.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: usage.cache_write_tokens,
+        a.PROMPTSPAN_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: usage.cache_write_1h_tokens,
+        a.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_tokens,
+        a.GEN_AI_USAGE_AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
+        a.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
+        a.PROMPTSPAN_USAGE_SOURCE: a.USAGE_SOURCE_ESTIMATED if usage.estimated else a.USAGE_SOURCE_PROVIDER,
+    }
+
+
+def _provider(of_host: str | None, reading: Reading | None) -> str:
+    if of_host:
+        return of_host
+    return reading.provider if reading else ""
+
+
+def _request_model(call: Call, reading: Reading | None) -> str | None:
+    if isinstance(call.model, str) and call.model:
+        return call.model
+    # Without a response the prompt's own model is the best that is known; with one it would only be a guess.
+    if (reading is None or reading.model is None) and call.prompt is not None:
+        return call.prompt.model or None
+    return None
+
+
+def _error_type(call: Call, status: str) -> str | None:
+    if call.exception is None or status not in (a.STATUS_VALUE_ERROR, a.STATUS_VALUE_CANCELLED):
+        return None
+    kind = type(call.exception)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _error_message(call: Call) -> str:
+    """The exception's text where content may leave, else its codes: errors quote prompts."""
+    exc = call.exception
+    if exc is None:
+        return ""
+    if call.capture and exc.args and isinstance(exc.args[0], str):
+        return _redactor(call).text(exc.args[0])
+    codes = [str(code) for code in (count(exc, "status_code"), text(exc, "code")) if code is not None]
+    return " ".join([type(exc).__qualname__, *codes])
+
+
+def _safety(
+    call: Call, reading: Reading | None, attributes: dict[str, AttributeValue], status: str, wrapper: bool
+) -> None:
+    flags: set[str] = set()
+    with _FLAGS:
+        if not wrapper:
+            finished = status == a.STATUS_VALUE_OK
+            flags |= _flags.of_reading(reading, finished=finished, wants_json=call.spec.expects_json)
+        if call.exception is not None and text(call.exception, "code") == "content_filter":
+            flags.add(a.FLAG_CONTENT_FILTER)  # Azure refuses the request itself
+        if call.capture:
+            flags |= _flags.of_input(message.text for message in _content.input_messages(call))
+    flags.update(call.flags or ())
+    if flags:
+        attributes[a.PROMPTSPAN_SAFETY_FLAGS] = tuple(sorted(flags)[:_MOST_FLAGS])
+
+
+def _server(call: Call, attributes: dict[str, AttributeValue]) -> None:
+    with _SERVER:
+        server = server_of(call.client)
+        if server is not None:
+            attributes[a.SERVER_ADDRESS] = server.address
+            if server.port is not None:
+                attributes[a.SERVER_PORT] = server.port
+        code = count(call.exception, "status_code")
+        if code is not None:
+            attributes[a.HTTP_RESPONSE_STATUS_CODE] = code
+
+
+def _template(call: Call, attributes: dict[str, AttributeValue]) -> None:
+    prompt, recorder = call.prompt, call.recorder
+    if (
+        prompt is None
+        or not prompt.template
+        or not prompt.share_template
+        or not recorder.config.send_templates
+    ):
+        return
+    if recorder.templates.due(prompt, time.monotonic()):
+        attributes[a.PROMPTSPAN_PROMPT_TEMPLATE] = prompt.template
+
+
+def _noted(call: Call, attributes: dict[str, AttributeValue]) -> None:
+    """What the user's code noted. It may say more than we know, and never less."""
+    with _NOTED:
+        for key, value in list((call.noted or {}).items()):
+            attributes[key] = _attribute(value)
+        user = attributes.get(a.USER_ID)
+        if user is not None and call.recorder.config.hash_user_ids:
+            digest = hashlib.sha256(str(user).encode("utf-8", "surrogatepass")).hexdigest()
+            attributes[a.USER_ID] = digest[:_USER_HASH_DIGITS]
+
+
+def _attribute(value: Any) -> AttributeValue:
+    clean = plain(value)
+    if isinstance(clean, list):
+        return tuple(item if isinstance(item, str) else str(item) for item in clean)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return clean if isinstance(clean, (str, bool, int, float)) else str(clean)
+
+
+def _captured(call: Call, reading: Reading | None, attributes: dict[str, AttributeValue]) -> None:
+    redactor = _redactor(call)
+    with _CONTENT:
+        for name, value in _content.variables(call).items():
+            attributes[a.GEN_AI_PROMPT_VARIABLE_PREFIX + name] = redactor.text(str(plain(value)))
+        given = _content.input_messages(call)
+        if given:
+            attributes[a.GEN_AI_INPUT_MESSAGES] = redactor.messages(given)
+        if reading is not None and reading.output:
+            attributes[a.GEN_AI_OUTPUT_MESSAGES] = redactor.messages(reading.output)
+
+
+def _redactor(call: Call) -> _content.Redactor:
+    return _content.Redactor(call.recorder.config.redact)
+
+
+def _events(call: Call) -> list[SpanEvent]:
+    events: list[SpanEvent] = []
+    with _EVENTS:
+        for event in call.events or ():
+            clean = {key: _attribute(value) for key, value in event.attributes.items()}
+            events.append(SpanEvent(event.name, event.time_unix_nano, clean))
+    return events

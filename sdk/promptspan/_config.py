@@ -1,0 +1,214 @@
+"""The SDK's configuration: one frozen object, the environment read once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from . import _attributes as a
+from ._version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from ._span import AttributeValue
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
+_TRACES_PATH = "/v1/traces"
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", "none"})
+
+
+class DefaultSpool:
+    """Stands for "the spool where it always is", as ``None`` means "no spool"."""
+
+    def __repr__(self) -> str:
+        return "DEFAULT_SPOOL"
+
+
+DEFAULT_SPOOL = DefaultSpool()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What ``configure()`` decided.
+
+    Attributes:
+        endpoint: Base URL of the OTLP/HTTP receiver.
+        headers: Sent with every request.
+        resource: Describes this process.
+        enabled: Whether anything is recorded.
+        capture_content: Whether texts of prompts and answers may leave the process.
+        send_templates: Whether the text of templates (code, not user data) may leave it.
+        template_interval_s: How long a template that was sent is not sent again.
+        hash_user_ids: Whether user ids leave only as a hash.
+        yield_to_others: Whether a call that another instrumentation traced is billed there, and not on our
+            span.
+        redact: Changes every captured text before it leaves; the built-in rules have run before.
+        exporter: Another way out than ``endpoint``.
+        spool: Directory of the disk spool, the default place, or ``None`` for none.
+    """
+
+    endpoint: str = DEFAULT_ENDPOINT
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    resource: Mapping[str, AttributeValue] = field(default_factory=dict[str, "AttributeValue"])
+    enabled: bool = True
+    capture_content: bool = False
+    send_templates: bool = True
+    template_interval_s: float = 600.0
+    hash_user_ids: bool = True
+    yield_to_others: bool = True
+    redact: Callable[[str], str] | None = None
+    exporter: SpanExporter | None = None
+    spool: Path | DefaultSpool | None = DEFAULT_SPOOL
+
+
+def environment_names_endpoint(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment says where spans go, so that they are recorded without ``configure()``."""
+    return _endpoint(environ) is not None and not _disabled(environ)
+
+
+def read_config(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    service_name: str | None = None,
+    service_version: str | None = None,
+    environment: str | None = None,
+    endpoint: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    resource: Mapping[str, AttributeValue] | None = None,
+    enabled: bool | None = None,
+    capture_content: bool | None = None,
+    send_templates: bool | None = None,
+    hash_user_ids: bool = True,
+    yield_to_others: bool = True,
+    redact: Callable[[str], str] | None = None,
+    exporter: SpanExporter | None = None,
+    spool: str | os.PathLike[str] | DefaultSpool | None = DEFAULT_SPOOL,
+) -> Config:
+    """Combine arguments with the environment; arguments win.
+
+    Raises:
+        ValueError: A variable or an argument has no sense; the message names it.
+    """
+    return Config(
+        endpoint=_base(endpoint or _endpoint(environ) or DEFAULT_ENDPOINT),
+        headers=_headers(environ, headers),
+        resource=_resource(environ, service_name, service_version, environment, resource),
+        enabled=not _disabled(environ) if enabled is None else enabled,
+        capture_content=_capture(environ) if capture_content is None else capture_content,
+        send_templates=_flag(environ, "PROMPTSPAN_SEND_TEMPLATES", True)
+        if send_templates is None
+        else send_templates,
+        hash_user_ids=hash_user_ids,
+        yield_to_others=yield_to_others,
+        redact=redact,
+        exporter=exporter,
+        spool=_spool(environ, spool),
+    )
+
+
+def _endpoint(environ: Mapping[str, str]) -> str | None:
+    for name in ("PROMPTSPAN_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        value = environ.get(name, "").strip()
+        if value:
+            return value
+    return None
+
+
+def _base(endpoint: str) -> str:
+    """The endpoint without the path that OTLP appends: people copy both forms."""
+    endpoint = endpoint.strip().rstrip("/")
+    endpoint = endpoint.removesuffix(_TRACES_PATH)
+    if not endpoint.startswith(("http://", "https://")):
+        raise ValueError(f"endpoint must begin with http:// or https://, not {endpoint!r}")
+    return endpoint
+
+
+def _disabled(environ: Mapping[str, str]) -> bool:
+    return _flag(environ, "OTEL_SDK_DISABLED", False) or not _flag(environ, "PROMPTSPAN_ENABLED", True)
+
+
+def _flag(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if not value:
+        return default
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise ValueError(f"{name} must be true or false, not {value!r}")
+
+
+def _capture(environ: Mapping[str, str]) -> bool:
+    # EVENT_ONLY asks for log events, which we do not write: it opens nothing on spans.
+    value = environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().upper()
+    return value in ("SPAN_ONLY", "SPAN_AND_EVENT", "TRUE")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """OpenTelemetry's ``key=value,key=value`` with percent-encoded values; what is none of it is skipped."""
+    pairs: dict[str, str] = {}
+    for item in text.split(","):
+        key, equals, value = item.partition("=")
+        if equals and key.strip():
+            pairs[unquote(key.strip())] = unquote(value.strip())
+    return pairs
+
+
+def _headers(environ: Mapping[str, str], given: Mapping[str, str] | None) -> dict[str, str]:
+    headers = _pairs(environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+    headers |= _pairs(environ.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS", ""))
+    headers |= given or {}
+    token = environ.get("PROMPTSPAN_TOKEN", "").strip()
+    if token and not any(name.lower() == "authorization" for name in headers):
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
+
+
+def _resource(
+    environ: Mapping[str, str],
+    service_name: str | None,
+    service_version: str | None,
+    environment: str | None,
+    given: Mapping[str, AttributeValue] | None,
+) -> dict[str, AttributeValue]:
+    resource: dict[str, AttributeValue] = {
+        a.TELEMETRY_SDK_LANGUAGE: "python",
+        a.TELEMETRY_DISTRO_NAME: "promptspan",
+        a.TELEMETRY_DISTRO_VERSION: VERSION,
+        a.PROCESS_PID: os.getpid(),
+        **_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", "")),
+        **(given or {}),
+    }
+    named = (
+        (a.SERVICE_NAME, service_name or environ.get("OTEL_SERVICE_NAME", "").strip()),
+        (a.SERVICE_VERSION, service_version),
+        (a.DEPLOYMENT_ENVIRONMENT_NAME, environment or environ.get("PROMPTSPAN_ENVIRONMENT", "").strip()),
+    )
+    resource.update({key: value for key, value in named if value})
+    resource.setdefault(a.SERVICE_NAME, f"unknown_service:{_program()}")
+    return resource
+
+
+def _program() -> str:
+    return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+
+
+def _spool(
+    environ: Mapping[str, str], given: str | os.PathLike[str] | DefaultSpool | None
+) -> Path | DefaultSpool | None:
+    if given is None:
+        return None
+    if not isinstance(given, DefaultSpool):
+        return Path(given)
+    value = environ.get("PROMPTSPAN_SPOOL", "").strip()
+    if value.lower() in _FALSE:
+        return None
+    return Path(value) if value else DEFAULT_SPOOL

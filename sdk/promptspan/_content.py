@@ -1,0 +1,163 @@
+"""Captured texts in the form of the GenAI conventions, redacted before they leave.
+
+Everything that is text passes through ``Redactor.text`` here, and nothing else of a prompt or an answer
+leaves a span.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ._guard import Guard
+from ._plain import Plain, cut, plain
+from ._readers._chat_completions import message_parts
+from ._readers._fields import get, text_part
+from ._readers._messages import block_part
+from ._reading import Message
+from ._redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ._call import Call
+
+_USER_REDACTION = Guard("redact given to configure()")
+_MOST_MESSAGES = 500
+_CONVERSATIONS = ("messages", "input", "contents", "prompt")
+
+
+class Redactor:
+    """The built-in rules, then the user's own function.
+
+    Args:
+        then: The user's; if it fails, the text is withheld.
+    """
+
+    __slots__ = ("_then",)
+
+    def __init__(self, then: Callable[[str], str] | None) -> None:
+        self._then = then
+
+    def text(self, text: str) -> str:
+        """``text`` as it may leave."""
+        clean = redact(cut(text))
+        if self._then is None:
+            return clean
+        result: Any = None
+        with _USER_REDACTION:
+            result = self._then(clean)
+        return result if isinstance(result, str) else "[withheld: the redaction failed]"
+
+    def value(self, value: Any) -> Any:
+        """Plain data with every text in it redacted."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.value(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(value, dict):
+            return {self.text(str(key)): self.value(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return value
+
+    def messages(self, messages: Iterable[Message]) -> str:
+        """Messages as the JSON text of ``gen_ai.input.messages`` and ``gen_ai.output.messages``."""
+        rows: list[dict[str, Any]] = []
+        for message in list(messages)[:_MOST_MESSAGES]:
+            row: dict[str, Any] = {
+                "role": message.role,
+                "parts": [self.value(Plain().of(part)) for part in message.parts],
+            }
+            if message.finish_reason:
+                row["finish_reason"] = message.finish_reason
+            rows.append(row)
+        return json.dumps(rows, ensure_ascii=False)
+
+
+def input_messages(call: Call) -> list[Message]:
+    """What the model was given, as far as the function's arguments or its rendered prompts show it."""
+    arguments = bound_arguments(call)
+    system = arguments.get("system") or arguments.get("instructions")
+    found: list[Message] = []
+    for name in _CONVERSATIONS:
+        found = _conversation(arguments.get(name))
+        if found:
+            break
+    if not found and call.rendered:
+        found = [_said("user", text) for text in call.rendered]
+    if not found:
+        return _arguments_as_message(arguments)
+    if isinstance(system, str) and system:
+        found.insert(0, _said("system", system))
+    return found
+
+
+def bound_arguments(call: Call) -> dict[str, Any]:
+    """The snapshot of the call's arguments by name, without the instance or class of a method."""
+    if call.args is None or call.kwargs is None:
+        return {}
+    signature = call.spec.signature
+    if signature is None:
+        return dict(call.kwargs)
+    try:
+        bound = signature.bind_partial(*call.args, **call.kwargs).arguments
+    except TypeError:
+        return dict(call.kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.items():
+        if signature.parameters[name].kind is signature.parameters[name].VAR_KEYWORD:
+            named.update(value)
+        elif name not in ("self", "cls"):
+            named[name] = value
+    return named
+
+
+def variables(call: Call) -> Mapping[str, Any]:
+    """The values of the prompt's variables: as rendered, else the arguments of the same names."""
+    if call.variables is not None:
+        return call.variables
+    if call.prompt is None:
+        return {}
+    arguments = bound_arguments(call)
+    return {name: arguments[name] for name in call.prompt.variables if name in arguments}
+
+
+def _said(role: str, text: str) -> Message:
+    return Message(role=role, parts=(text_part(text),))
+
+
+def _conversation(value: Any) -> list[Message]:
+    if isinstance(value, str):
+        return [_said("user", value)] if value else []
+    if not isinstance(value, list):
+        return []
+    messages: list[Message] = []
+    entries: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
+    for entry in entries[:_MOST_MESSAGES]:
+        if isinstance(entry, str):
+            messages.append(_said("user", entry))
+            continue
+        role = get(entry, "role")
+        if isinstance(role, str):
+            messages.append(Message(role=role, parts=_parts(entry)))
+    return messages
+
+
+def _parts(entry: Any) -> tuple[dict[str, Any], ...]:
+    content = get(entry, "content")
+    if isinstance(content, list) and any(_is_block(block) for block in content):  # pyright: ignore[reportUnknownVariableType]
+        return tuple(block_part(block) for block in content)  # pyright: ignore[reportUnknownVariableType]
+    return message_parts(entry)
+
+
+def _is_block(block: Any) -> bool:
+    kind = get(block, "type")
+    return isinstance(kind, str) and (kind.startswith("tool_") or kind == "thinking")
+
+
+def _arguments_as_message(arguments: dict[str, Any]) -> list[Message]:
+    shown = {name: value for name, value in arguments.items() if name != "model"}
+    if not shown:
+        return []
+    if len(shown) == 1 and isinstance(only := next(iter(shown.values())), str):
+        return [_said("user", only)]
+    return [_said("user", json.dumps(plain(shown), ensure_ascii=False))]

@@ -1,0 +1,102 @@
+"""Stepping the user's generators and coroutines with the call current only while they run.
+
+Each step attaches the call's context, lets the user's code produce one chunk, and detaches. ``send``,
+``throw``, ``close`` and the return value go straight through: ``GeneratorExit`` is thrown in like any other
+exception, so a generator that answers it with a value or with its return value behaves as it would
+undecorated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._context import enter, leave
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+
+    from ._call import Call
+
+
+def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Run ``generator`` chunk by chunk for ``call``."""
+    context = call.context
+    step: Any = generator.send
+    value: Any = None
+    while True:
+        token = enter(context)
+        try:
+            item = step(value)
+        except StopIteration as stop:
+            leave(context, token)
+            call.ended(stop.value)
+            return stop.value
+        except BaseException as exc:
+            leave(context, token)
+            call.failed(exc)
+            raise
+        leave(context, token)
+        call.chunk(item)
+        try:
+            value = yield item
+            step = generator.send
+        except BaseException as thrown:  # noqa: BLE001  # it is thrown on into the user's generator
+            value = thrown
+            step = generator.throw
+        item = None
+
+
+def async_driver(
+    start: Callable[..., tuple[Call | None, AsyncGenerator[Any, Any]]],
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """An asynchronous generator function that runs what ``start`` gives, chunk by chunk; no task is made.
+
+    There is no ``yield from`` for asynchronous generators, so the decorated function has to be this loop
+    itself.
+
+    Args:
+        start: Called at the first step with the arguments; gives the call (``None``: not recorded) and the
+            generator.
+    """
+
+    async def driven(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        call, generator = start(*args, **kwargs)
+        step: Any = generator.asend
+        value: Any = None
+        while True:
+            token = None if call is None else enter(call.context)
+            try:
+                item = await step(value)
+            except StopAsyncIteration:
+                if call is not None and token is not None:
+                    leave(call.context, token)
+                    call.ended(None)
+                return
+            except BaseException as exc:
+                if call is not None and token is not None:
+                    leave(call.context, token)
+                    call.failed(exc)
+                raise
+            if call is not None and token is not None:
+                leave(call.context, token)
+                call.chunk(item)
+            try:
+                value = yield item
+                step = generator.asend
+            except BaseException as thrown:  # noqa: BLE001  # it is thrown on into the user's generator
+                value = thrown
+                step = generator.athrow
+            item = None
+
+    return driven
+
+
+async def awaited(call: Call, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await the coroutine that a plain function returned."""
+    call.enter()
+    try:
+        result = await coroutine
+    except BaseException as exc:
+        call.failed(exc)
+        raise
+    return call.returned(result)

@@ -1,0 +1,57 @@
+"""The one guard between our own mistakes and the host application."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_log = logging.getLogger("promptspan")
+_log.addHandler(logging.NullHandler())
+
+# Our own tests set this, so that no mistake hides behind the guard.
+reraise = False
+
+
+class Guard:
+    """Swallows an ``Exception`` of our own code: counted each time, logged once a place.
+
+    Never around the user's call. ``CancelledError``, ``KeyboardInterrupt`` and ``GeneratorExit`` are no
+    ``Exception`` and pass through. Instances are made once, at import: entering one costs next to nothing.
+    """
+
+    __slots__ = ("failures", "place")
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.failures = 0
+        GUARDS.append(self)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if exc is None:
+            return False
+        if not isinstance(exc, Exception):
+            return False
+        self.failures += 1
+        if self.failures == 1:
+            _log.error(
+                "promptspan failed at %r; the application goes on without this record",
+                self.place,
+                exc_info=exc,
+            )
+        return not reraise
+
+
+GUARDS: list[Guard] = []
+
+
+def failures() -> dict[str, int]:
+    """How often each guarded place failed since the start, without the places that never did."""
+    return {guard.place: guard.failures for guard in GUARDS if guard.failures}

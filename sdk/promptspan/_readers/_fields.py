@@ -1,0 +1,79 @@
+"""Reading fields of objects and dictionaries alike, and taking only values of the expected type."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any, cast
+
+_MAX_TOKENS = 2**53
+
+
+def get(source: Any, *path: str) -> Any:
+    """The value at ``path``, through keys or attributes; ``None`` where it breaks off."""
+    for name in path:
+        if source is None:
+            return None
+        source = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+    return source
+
+
+def text(source: Any, *path: str) -> str | None:
+    """The string at ``path``; an enumeration gives its value; ``None`` for anything else and for nothing."""
+    value = get(source, *path)
+    if not isinstance(value, str):
+        value = getattr(value, "value", None)
+    if not isinstance(value, str) or not value:
+        return None
+    return str.__str__(value) if type(value) is str else str(getattr(value, "value", value))
+
+
+def count(source: Any, *path: str) -> int | None:
+    """The token count at ``path``; ``None`` for what cannot be one (negative, huge, not a number)."""
+    value = get(source, *path)
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < _MAX_TOKENS else None
+
+
+def number(source: Any, *path: str) -> float | None:
+    """The number at ``path``."""
+    value = get(source, *path)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def items(source: Any, *path: str) -> list[Any]:
+    """The list at ``path``, empty for anything else."""
+    value = get(source, *path)
+    if isinstance(value, (list, tuple)):
+        return list(cast("list[Any]", value))
+    return []
+
+
+def money(source: Any, *path: str) -> Decimal | None:
+    """The non-negative amount at ``path``, exact in the digits that the provider sent."""
+    value = get(source, *path)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def total(*counts: int | None) -> int | None:
+    """The sum of the known counts; ``None`` if none is known."""
+    known = [n for n in counts if n is not None]
+    return sum(known) if known else None
+
+
+def text_part(content: str) -> dict[str, Any]:
+    """A text in the parts of the GenAI conventions."""
+    return {"type": "text", "content": content}
+
+
+def tool_call_part(call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
+    """A tool call in the parts of the GenAI conventions."""
+    return {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}

@@ -1,0 +1,187 @@
+"""All that is known of a decorated function before it is called: worked out once, at decoration."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from . import _attributes as a
+from ._guard import Guard
+from ._prompt import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ._span import AttributeValue
+
+_SIGNATURE = Guard("signature")
+_CLIENT = Guard("client of a function")
+_NO_PARAMETER = -1
+_TRIES = 8
+
+
+class Spec:
+    """The static facts of one decorated function.
+
+    Attributes:
+        function: The undecorated function.
+        function_name: Its qualified name.
+        prompt: The prompt that the decorator names, if any.
+        prompt_name: What the calls are shown under.
+        capture: Whether the decorator allows content, where the configuration does.
+        expects_json: Whether the answers should be JSON.
+        operation: GenAI operation name that the decorator names, or empty.
+        identity: Attributes that tell whose call it is; also put on other instrumentations' spans inside.
+        static: All attributes that do not change from call to call, without ``identity``.
+        signature: Of the function, or ``None`` if it has none.
+    """
+
+    __slots__ = (
+        "_client_names",
+        "_client_tries",
+        "_model_at",
+        "_owner_name",
+        "capture",
+        "expects_json",
+        "function",
+        "function_name",
+        "identity",
+        "operation",
+        "prompt",
+        "prompt_name",
+        "signature",
+        "static",
+    )
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        prompt: Prompt | str | None,
+        name: str | None,
+        version: str | None,
+        feature: str | None,
+        tenant: str | None,
+        tags: Sequence[str],
+        variant: str | None,
+        operation: str | None,
+        capture_content: bool,
+        expects_json: bool,
+    ) -> None:
+        self.function = function
+        qualname: str = getattr(function, "__qualname__", type(function).__name__)
+        self.function_name = f"{getattr(function, '__module__', '')}.{qualname}"
+        self.prompt = prompt if isinstance(prompt, Prompt) else None
+        given = prompt.name if isinstance(prompt, Prompt) else prompt
+        self.prompt_name = name or given or qualname.rsplit("<locals>.", 1)[-1]
+        self.capture = capture_content
+        self.expects_json = expects_json
+        self.operation = operation or ""
+        self.identity = _present(
+            {
+                a.GEN_AI_PROMPT_NAME: self.prompt_name,
+                a.GEN_AI_PROMPT_VERSION: str(version) if version else self.prompt and self.prompt.version,
+                a.PROMPTSPAN_PROMPT_TEMPLATE_HASH: self.prompt and self.prompt.template_hash,
+                a.PROMPTSPAN_FEATURE: feature,
+                a.PROMPTSPAN_TENANT: tenant,
+            }
+        )
+        self.static = _present(
+            {
+                a.CODE_FUNCTION_NAME: self.function_name,
+                a.PROMPTSPAN_PROMPT_OWNER: self.prompt and self.prompt.owner,
+                a.PROMPTSPAN_TAGS: tuple(str(tag) for tag in tags),
+                a.PROMPTSPAN_VARIANT: variant,
+            }
+        )
+        self.signature: inspect.Signature | None = None
+        self._model_at = _NO_PARAMETER
+        with _SIGNATURE:
+            self._read_signature()
+        self._client_names = _names_in(function)
+        self._client_tries = _TRIES if self._client_names else 0
+        self._owner_name: tuple[bool, str] | None = None
+
+    def _read_signature(self) -> None:
+        try:
+            self.signature = inspect.signature(self.function)
+        except (TypeError, ValueError):  # some callables of C have none
+            return
+        for index, parameter in enumerate(self.signature.parameters.values()):
+            if parameter.name == "model" and parameter.kind is not parameter.KEYWORD_ONLY:
+                self._model_at = index
+
+    def model_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The ``model`` argument of a call, if the function has one."""
+        if "model" in kwargs:
+            return kwargs["model"]
+        return args[self._model_at] if 0 <= self._model_at < len(args) else None
+
+    def client_of(self, args: tuple[Any, ...]) -> Any:
+        """The provider's client that the function uses, where its own code names it; only its host is read.
+
+        Looked for in the globals, the closure and the attributes of the first argument (``self``), without
+        running any code of theirs. Found once, it is only looked up again.
+        """
+        owner = self._owner_name
+        if owner is not None:
+            of_instance, name = owner
+            if of_instance:
+                return _instance_fields(args).get(name)
+            return self._visible().get(name)
+        if self._client_tries > 0:
+            self._client_tries -= 1
+            with _CLIENT:
+                return self._find_client(args)
+        return None
+
+    def _find_client(self, args: tuple[Any, ...]) -> Any:
+        for of_instance, fields in ((True, _instance_fields(args)), (False, self._visible())):
+            found = [name for name in self._client_names if _is_client(fields.get(name))]
+            if len(found) == 1:  # with two clients nobody knows which one will be called
+                self._owner_name = (of_instance, found[0])
+                self._client_tries = 0
+                return fields[found[0]]
+        return None
+
+    def _visible(self) -> dict[str, Any]:
+        return _closure(self.function) or getattr(self.function, "__globals__", {})
+
+
+def _present(attributes: dict[str, Any]) -> dict[str, AttributeValue]:
+    return {key: value for key, value in attributes.items() if value not in (None, "", ())}
+
+
+def _names_in(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = getattr(function, "__code__", None)
+    return () if code is None else tuple(dict.fromkeys((*code.co_freevars, *code.co_names)))
+
+
+def _closure(function: Any) -> dict[str, Any]:
+    cells = getattr(function, "__closure__", None) or ()
+    names = function.__code__.co_freevars if cells else ()
+    found: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=False):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+        if _is_client(value):
+            found[name] = value
+    return found
+
+
+def _instance_fields(args: tuple[Any, ...]) -> dict[str, Any]:
+    if not args:
+        return {}
+    fields: Any = getattr(args[0], "__dict__", None)
+    return fields if type(fields) is dict else {}
+
+
+def _is_client(value: Any) -> bool:
+    kind: type[Any] = type(value)
+    return (
+        value is not None
+        and hasattr(kind, "base_url")
+        and (hasattr(kind, "chat") or hasattr(kind, "messages"))
+    )
