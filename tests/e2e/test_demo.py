@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.running import Running, Store, until
+
+
+@pytest.mark.slow
+def test_the_demo_is_live_with_two_versions_within_a_minute_and_goes_on_until_interrupted(
+    tmp_path: Path,
+) -> None:
+    began = time.monotonic()
+    script = Path(sys.executable).parent / "promptspan"
+    ports = [f"--{name}-port=0" for name in ("clickhouse", "otlp", "otlp-grpc", "dashboard")]
+    running = Running(
+        [str(script), "demo", "--no-browser", "--json", f"--data-dir={tmp_path}", *ports],
+        env={"PROMPTSPAN_SPOOL": str(tmp_path / "spool"), "HOME": os.environ.get("HOME", str(tmp_path))},
+    ).wait_ready()
+    store = Store(running)
+
+    def live_versions() -> set[str]:
+        rows = store.rows(
+            """SELECT DISTINCT prompt_version FROM llm_calls
+            WHERE prompt_name = 'inbox-summary' AND billable AND ts > now() - INTERVAL 30 SECOND"""
+        )
+        return {version for (version,) in rows}
+
+    def count() -> int:
+        return int(store.value("SELECT count() FROM llm_calls WHERE ts > now() - INTERVAL 10 MINUTE"))
+
+    def days() -> int:
+        return int(store.value("SELECT uniqExact(toDate(ts)) FROM llm_calls WHERE environment = 'demo'"))
+
+    try:
+        left_s = 60 - (time.monotonic() - began)
+        until(lambda: live_versions() >= {"6", "7"}, "live calls of both versions", within_s=left_s)
+        before = count()
+        until(lambda: count() > before, "it goes on")
+        until(lambda: days() >= 7, "a week of history")
+    finally:
+        code = running.stop(signal.SIGINT)
+    assert code == 0
