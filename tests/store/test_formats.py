@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow
+import pyarrow as pa
 import pytest
 
 from promptspan_server.store.engine import Engine
@@ -15,7 +15,7 @@ TabSeparatedWithNames TSVWithNamesAndTypes CSVWithNames CSVWithNamesAndTypes Row
 RowBinaryWithNamesAndTypes JSONCompactEachRowWithNames JSONCompactEachRowWithNamesAndTypes
 JSONCompactStringsEachRowWithNames JSONCompactStringsEachRowWithNamesAndTypes
 """
-arrow: Any = pyarrow  # it has no types
+arrow: Any = pa  # it has no types
 STREAMED = _STREAMED.split()
 ROWS = (
     'SELECT number AS `a "quoted"\nname, with all`, concat(\'x\n\t"\', toString(number)) AS s FROM numbers(7)'

@@ -52,11 +52,11 @@ class QueryResult(Protocol):
 class Connection(Protocol):
     """One session of the embedded engine. All calls release the interpreter lock while the engine works."""
 
-    def query(self, query_str: str, format: str, *, params: Mapping[str, str]) -> QueryResult:  # noqa: A002
+    def query(self, query_str: str | bytes, format: str, *, params: Mapping[str, str]) -> QueryResult:  # noqa: A002
         """Run a statement to its end."""
         ...
 
-    def send_query(self, query_str: str, format: str, *, params: Mapping[str, str]) -> Any:  # noqa: A002
+    def send_query(self, query_str: str | bytes, format: str, *, params: Mapping[str, str]) -> Any:  # noqa: A002
         """Start a SELECT whose blocks are fetched one by one."""
         ...
 
@@ -66,22 +66,6 @@ class Connection(Protocol):
 
     def streaming_cancel_query(self, result: Any) -> None:
         """Stop a streamed SELECT."""
-        ...
-
-    def send_insert(self, query_str: str, format: str) -> Any:  # noqa: A002
-        """Start an INSERT that is fed with `insert_append`."""
-        ...
-
-    def insert_append(self, inserter: Any, data: bytes) -> None:
-        """Feed formatted bytes."""
-        ...
-
-    def insert_done(self, inserter: Any) -> QueryResult:
-        """Commit."""
-        ...
-
-    def insert_cancel(self, inserter: Any) -> None:
-        """Give up."""
         ...
 
     def classify_query(self, sql: str) -> Mapping[str, Any]:

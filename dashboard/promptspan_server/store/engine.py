@@ -122,11 +122,13 @@ class Handle:
     ) -> None:
         self.close()
 
-    def query(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Result:
+    def query(
+        self, sql: str | bytes, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None
+    ) -> Result:
         """Run one statement to its end and hold its whole result in memory.
 
         Args:
-            sql: The statement; a FORMAT clause in it wins over `fmt`.
+            sql: The statement; a FORMAT clause in it wins over `fmt`. Bytes need not be UTF-8.
             fmt: ClickHouse output format.
             params: Values of `{name:Type}`, escaped.
 
@@ -147,7 +149,9 @@ class Handle:
             bytes_written=found.bytes_written(),
         )
 
-    def stream(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Stream:
+    def stream(
+        self, sql: str | bytes, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None
+    ) -> Stream:
         """Run a SELECT and yield it block by block as the engine makes it; closing the iterator stops it.
 
         Each block is a whole document of its format: the headers of formats that have some come with every
@@ -179,17 +183,20 @@ class Handle:
         with spooled(chunks) as path:
             return self.insert_file(sql, fmt, path).rows_written
 
-    def insert_file(self, sql: str, fmt: str, path: str, params: Mapping[str, str] | None = None) -> Result:
+    def insert_file(
+        self, sql: str | bytes, fmt: str, path: str, params: Mapping[str, str] | None = None
+    ) -> Result:
         """Insert a document that is in a file; see `insert`.
 
         The engine's own streaming insert is not used: where several views hang on one table, with views
         behind them, it silently loses rows (chDB 4.4.0).
         """
-        target, settings = split_settings(sql)
+        # As Latin-1 every byte is a character and comes back as it was.
+        text = (sql.encode() if isinstance(sql, str) else sql).decode("latin-1")
+        target, settings = split_settings(text)
         # Inside an INSERT the order is fixed: FROM INFILE, then SETTINGS, then FORMAT.
-        return self.query(
-            f"{target} FROM INFILE '{path}' COMPRESSION 'none' {settings} FORMAT {fmt}", params=params
-        )
+        whole = f"{target} FROM INFILE '{path}' COMPRESSION 'none' {settings} FORMAT {fmt}"
+        return self.query(whole.encode("latin-1"), params=params)
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Change settings of this session.

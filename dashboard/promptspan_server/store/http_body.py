@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from promptspan_server.store.codecs import BadEncodingError, Bounded, Decoder, TooLargeError, decoder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Any
@@ -71,8 +71,7 @@ async def decoded(
                 raise ClientGoneError
             data: bytes = message.get("body", b"")
             received += len(data)
-            if received > limit_bytes:
-                raise TooLargeError
+            _check(received, limit_bytes)
             for piece in _through(stages, data):
                 yield piece
             if not message.get("more_body", False):
@@ -88,7 +87,12 @@ async def decoded(
         raise BodyError(413, f"The body is larger than {limit_bytes} bytes.") from None
 
 
-def _through(stages: list[Decoder], data: bytes):  # noqa: ANN202 - a private generator
+def _check(size: int, limit_bytes: int) -> None:
+    if size > limit_bytes:
+        raise TooLargeError
+
+
+def _through(stages: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
     if not stages:
         yield data
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
-from promptspan_server.store.errors import StoreError
+if TYPE_CHECKING:
+    from promptspan_server.store.errors import StoreError
 
 # Error code to status, as ClickHouse maps them; the rest is 500.
 _STATUS = {

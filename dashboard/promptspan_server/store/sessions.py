@@ -61,11 +61,10 @@ class Session:
                 self._before.pop(token.text, None)
 
     def _current(self, names: list[str]) -> dict[str, str | None]:
-        listed = ", ".join(f"'{name}'" for name in names if name.replace("_", "").isalnum())
-        if not listed:
-            return {}
         found = self.handle.query(
-            f"SELECT name, value FROM system.settings WHERE changed AND name IN ({listed})", "TSVRaw"
+            "SELECT name, value FROM system.settings WHERE changed AND has({names:Array(String)}, name)",
+            "TSVRaw",
+            {"names": "[" + ",".join(repr(name) for name in names) + "]"},
         )
         rows = (line.partition("\t") for line in found.data.decode().splitlines())
         return dict.fromkeys(names) | {name: value for name, _, value in rows}
