@@ -15,6 +15,7 @@ from . import _attributes as a
 from . import _content, _flags
 from ._guard import Guard
 from ._host import server_of
+from ._kinds import is_list
 from ._others import traced_by_others
 from ._plain import plain
 from ._readers import read_response
@@ -305,8 +306,8 @@ def _noted(call: Call, attributes: dict[str, AttributeValue]) -> None:
 
 def _attribute(value: Any) -> AttributeValue:
     clean = plain(value)
-    if isinstance(clean, list):
-        return tuple(item if isinstance(item, str) else str(item) for item in clean)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if is_list(clean):
+        return tuple(item if isinstance(item, str) else str(item) for item in clean)
     return clean if isinstance(clean, (str, bool, int, float)) else str(clean)
 
 

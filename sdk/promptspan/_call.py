@@ -21,6 +21,7 @@ from ._context import CALL_KEY, SPAN_KEY, enter, leave
 from ._freeze import Snapshot
 from ._guard import Guard
 from ._ids import new_span_id, new_trace_id
+from ._kinds import is_list
 from ._span import SpanEvent
 from ._streams import watched
 
@@ -248,7 +249,7 @@ class Call(Span):
         if self.noted is None:
             self.noted = {}
         if len(self.noted) < _MOST_NOTES or key in self.noted:
-            self.noted[key] = tuple(value) if isinstance(value, list) else value
+            self.noted[key] = tuple(value) if is_list(value) else value
 
     def note_prompt(self, prompt: Prompt, variables: dict[str, str], text: str) -> None:
         """A prompt was rendered during the call, as ``text``."""
@@ -323,7 +324,9 @@ class Call(Span):
             return
         self.events = self.events or []
         if len(self.events) < _MOST_NOTES:
-            self.events.append(SpanEvent(name, timestamp or time_ns(), dict(attributes or {})))
+            self.events.append(
+                SpanEvent(name, timestamp or time_ns(), cast("dict[str, Any]", dict(attributes or {})))
+            )
 
     def update_name(self, name: str) -> None:
         """Ignored: the name follows the conventions."""

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ._guard import Guard
+from ._kinds import is_dict, is_list
 from ._plain import Plain, cut, plain
 from ._readers._chat_completions import message_parts
 from ._readers._fields import get, text_part
@@ -18,7 +19,7 @@ from ._reading import Message
 from ._redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from ._call import Call
 
@@ -53,10 +54,10 @@ class Redactor:
         """Plain data with every text in it redacted."""
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, list):
-            return [self.value(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(value, dict):
-            return {self.text(str(key)): self.value(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if is_list(value):
+            return [self.value(item) for item in value]
+        if is_dict(value):
+            return {self.text(str(key)): self.value(item) for key, item in value.items()}
         return value
 
     def messages(self, messages: Iterable[Message]) -> str:
@@ -128,11 +129,10 @@ def _said(role: str, text: str) -> Message:
 def _conversation(value: Any) -> list[Message]:
     if isinstance(value, str):
         return [_said("user", value)] if value else []
-    if not isinstance(value, list):
+    if not is_list(value):
         return []
     messages: list[Message] = []
-    entries: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
-    for entry in entries[:_MOST_MESSAGES]:
+    for entry in value[:_MOST_MESSAGES]:
         if isinstance(entry, str):
             messages.append(_said("user", entry))
             continue
@@ -144,8 +144,8 @@ def _conversation(value: Any) -> list[Message]:
 
 def _parts(entry: Any) -> tuple[dict[str, Any], ...]:
     content = get(entry, "content")
-    if isinstance(content, list) and any(_is_block(block) for block in content):  # pyright: ignore[reportUnknownVariableType]
-        return tuple(block_part(block) for block in content)  # pyright: ignore[reportUnknownVariableType]
+    if is_list(content) and any(_is_block(block) for block in content):
+        return tuple(block_part(block) for block in content)
     return message_parts(entry)
 
 

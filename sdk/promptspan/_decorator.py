@@ -157,7 +157,7 @@ def _coroutine(function: Any, spec: Spec) -> Any:
 
 def _generator(function: Any, spec: Spec) -> Any:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        generator = function(*args, **kwargs)
+        generator: Generator[Any, Any, Any] = function(*args, **kwargs)
         recorder = active_recorder()
         call = None if recorder is None else begin(spec, recorder, args, kwargs, current=False)
         if call is None:

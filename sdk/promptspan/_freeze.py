@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._kinds import dataclass_fields, is_dict, is_list, type_of
+
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
 _MAX_NODES = 4_000
 _MAX_DEPTH = 12
@@ -30,7 +32,7 @@ class Snapshot:
 
     def take(self, value: Any, depth: int = 0) -> Any:
         """Copy ``value`` as far as it can change; what is beyond the bounds is left out (``None``)."""
-        kind: type[Any] = type(value)
+        kind = type_of(value)
         if kind in _LEAVES:
             self.size_bytes += len(value) if kind is str or kind is bytes else 8
             return value
@@ -38,29 +40,30 @@ class Snapshot:
         if self._left < 0 or depth > _MAX_DEPTH:
             return None
         self.size_bytes += _SIZE_OF_NODE
-        if issubclass(kind, dict):
+        if is_dict(value):
             return {key: self.take(item, depth + 1) for key, item in list(value.items())}
-        if issubclass(kind, (list, tuple)):
+        if is_list(value):
             return [self.take(item, depth + 1) for item in list(value)]
         if hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__dataclass_fields__"):
-            return self._model(value, depth)
+            return self._model(value, kind, depth)
         # Anything else is kept as it is and never looked into: a client with its key is no content.
         return value
 
-    def _model(self, value: Any, depth: int) -> Any:
-        fields: dict[str, Any] | None = getattr(value, "__dict__", None)
-        if type(fields) is not dict:  # slots: no cheaper way to its fields than one by one
-            names: Any = type(value).__dataclass_fields__
-            fields = {name: getattr(value, name, None) for name in names}
-        copied = {name: self.take(item, depth + 1) for name, item in list(fields.items()) if name[:1] != "_"}
+    def _model(self, value: Any, kind: type[Any], depth: int) -> Any:
+        fields = getattr(value, "__dict__", None)
+        if not is_dict(fields):  # slots: no cheaper way to its fields than one by one
+            fields = {name: getattr(value, name, None) for name in dataclass_fields(kind)}
+        copied: dict[Any, Any] = {
+            name: self.take(item, depth + 1) for name, item in list(fields.items()) if name[:1] != "_"
+        }
         # pydantic keeps what its model does not declare (a gateway's extra fields) apart.
         extra = getattr(value, "__pydantic_extra__", None)
-        if type(extra) is dict:
+        if is_dict(extra):
             for name, item in list(extra.items()):
                 copied.setdefault(name, self.take(item, depth + 1))
         # LiteLLM keeps the price that it was billed in a private field.
         hidden = getattr(value, "_hidden_params", None)
-        if type(hidden) is dict:
+        if is_dict(hidden):
             copied["_hidden_params"] = {"response_cost": hidden.get("response_cost")}
         return copied
 

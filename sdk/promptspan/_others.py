@@ -21,6 +21,8 @@ from ._guard import Guard
 from ._span import SCOPE_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
     from opentelemetry.trace import TracerProvider
 
@@ -87,7 +89,7 @@ def traced_by_others(spans: list[Any] | None, response_id: str | None) -> bool:
     for span in spans or ():
         if getattr(getattr(span, "instrumentation_scope", None), "name", None) == SCOPE_NAME:
             continue
-        attributes = getattr(span, "attributes", None) or {}
+        attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
         if any(key in attributes for key in a.USAGE_OF_OTHERS):
             ids.append(attributes.get(a.GEN_AI_RESPONSE_ID))
     if not ids:

@@ -11,7 +11,9 @@ import enum
 import math
 import uuid
 from pathlib import Path, PurePath
-from typing import Any, cast
+from typing import Any
+
+from ._kinds import is_dict, is_list, type_of
 
 _MOST_NODES = 2_000
 _MOST_DEPTH = 12
@@ -56,17 +58,16 @@ class Plain:
         if isinstance(value, float):
             number = float.__float__(value)
             return number if math.isfinite(number) else repr(number)
-        if isinstance(value, (bytes, bytearray, memoryview)):
+        if isinstance(value, (bytes, bytearray)):
             return f"<{len(value)} bytes>"
         self._left -= 1
         if self._left < 0 or depth > _MOST_DEPTH:
             return "<cut>"
-        if isinstance(value, dict):
-            pairs = list(dict.items(cast("dict[Any, Any]", value)))
-            return {self._key(key): self.of(item, depth + 1) for key, item in pairs}
-        if isinstance(value, (list, tuple)):
-            return [self.of(item, depth + 1) for item in list(cast("list[Any]", value))]
-        kind: type[Any] = type(value)
+        if is_dict(value):
+            return {self._key(key): self.of(item, depth + 1) for key, item in _pairs(value)}
+        if is_list(value):
+            return [self.of(item, depth + 1) for item in list(value)]
+        kind = type_of(value)
         if kind in _WRITTEN:
             return str(value)
         return f"<{kind.__name__}>"
@@ -79,6 +80,10 @@ class Plain:
 def cut(text: str) -> str:
     """A text of at most 100,000 characters."""
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}… <cut, {len(text)} characters>"
+
+
+def _pairs(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    return list(dict[Any, Any].items(value))  # a subclass may have an ``items`` of its own
 
 
 def plain(value: Any) -> Any:

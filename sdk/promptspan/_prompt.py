@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._context import current_call
+from ._kinds import is_dict, is_list
 
 if TYPE_CHECKING:
     import os
@@ -70,7 +70,7 @@ class Prompt:
         declared = tuple(self.variables)
         if self.template and declared and (unknown := sorted(set(found) - set(declared))):
             raise PromptError(
-                f"prompt {self.name!r}: the template uses {_listed(unknown)}, not among its declared variables"
+                f"prompt {self.name!r}: the template uses {_listed(unknown)}, which it does not declare"
             )
         digest = template_hash(self.template) if self.template else ""
         set_field = object.__setattr__  # the way of a frozen dataclass to complete itself
@@ -183,7 +183,7 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
         raise PromptError(f"{file}: the front matter is not YAML ({_one_line(error)})") from None
     if front is None:
         front = {}
-    if not isinstance(front, Mapping):
+    if not is_dict(front):
         raise PromptError(f"{file}: the front matter must be a list of 'key: value' lines")
     body = content[match.end() :].strip()
     if not body:
@@ -199,7 +199,7 @@ def _scalar(file: Path, front: dict[str, Any], key: str) -> str:
     value = front.get(key)
     if value is None:
         return ""
-    if isinstance(value, (Mapping, list, bool)):
+    if isinstance(value, (dict, list, bool)):
         raise PromptError(f"{file}: {key} must be a text")
     if isinstance(value, float):
         # YAML reads 1.10 as the number 1.1: another version than the one that was written.
@@ -210,11 +210,12 @@ def _scalar(file: Path, front: dict[str, Any], key: str) -> str:
 def _variables(file: Path, value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
-    if isinstance(value, Mapping):  # name: description
-        value = list(value)
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+    names: list[Any] = (
+        list(value) if is_dict(value) or is_list(value) else [None]
+    )  # a dictionary describes them
+    if not all(isinstance(name, str) for name in names):
         raise PromptError(f"{file}: variables must be a list of names")
-    return tuple(value)
+    return tuple(names)
 
 
 def _include(file: Path, body: str, chain: tuple[Path, ...]) -> str:

@@ -72,7 +72,8 @@ _RULES = (
         "private key",
         a.FLAG_SECRET,
         re.compile(
-            r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY-----[A-Za-z0-9+/=\s]{0,8000}(?:-----END [A-Z ]{0,20}KEY-----)?"
+            r"-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY-----"
+            r"[A-Za-z0-9+/=\s]{0,8000}(?:-----END [A-Z ]{0,20}KEY-----)?"
         ),
         ("private key-----",),
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
 from ._guard import Guard
+from ._kinds import is_dict, type_of
 from ._prompt import Prompt
 
 if TYPE_CHECKING:
@@ -174,12 +175,12 @@ def _closure(function: Any) -> dict[str, Any]:
 def _instance_fields(args: tuple[Any, ...]) -> dict[str, Any]:
     if not args:
         return {}
-    fields: Any = getattr(args[0], "__dict__", None)
-    return fields if type(fields) is dict else {}
+    fields = getattr(args[0], "__dict__", None)
+    return fields if is_dict(fields) else {}
 
 
 def _is_client(value: Any) -> bool:
-    kind: type[Any] = type(value)
+    kind = type_of(value)
     return (
         value is not None
         and hasattr(kind, "base_url")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._context import enter, leave
 from ._generators import async_driver, awaited, drive
+from ._kinds import is_dict, type_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -34,7 +35,7 @@ _watchers: dict[type[Any], Callable[[Call, Any], Any] | None] = {}
 
 def watched(call: Call, result: Any) -> Any:
     """What the user gets in place of a stream, usually itself; ``None`` if it is no stream."""
-    kind: type[Any] = type(result)
+    kind = type_of(result)
     try:
         watch = _watchers[kind]
     except KeyError:
@@ -91,7 +92,7 @@ def _dictionary(call: Call, result: dict[str, Any]) -> Any:
 
 def _private_iterator(stream: Any) -> str | None:
     """The attribute that ``stream`` reads its chunks from."""
-    kind: type[Any] = type(stream)
+    kind = type_of(stream)
     for method in ("__next__", "__anext__", "__iter__", "__aiter__"):
         code = getattr(getattr(kind, method, None), "__code__", None)
         for name in _PRIVATE_ITERATORS:
@@ -194,7 +195,7 @@ class AsyncTap:
 
 def _note_close(call: Call, stream: Any) -> None:
     """Let the call end when somebody closes the stream; the close itself is the type's own."""
-    method = getattr(type(stream), "close", None)
+    method = getattr(type_of(stream), "close", None)
     code = getattr(method, "__code__", None)
     if method is None or code is None:
         return
@@ -210,7 +211,9 @@ def _note_close(call: Call, stream: Any) -> None:
             try:
                 if earlier is not None:
                     return await earlier()
-                return await (response.aclose() if target is None else method(target))
+                if target is not None:
+                    return await method(target)
+                return None if response is None else await response.aclose()
             finally:
                 call.closed()
 
@@ -222,7 +225,9 @@ def _note_close(call: Call, stream: Any) -> None:
             try:
                 if earlier is not None:
                     return earlier()
-                return response.close() if target is None else method(target)
+                if target is not None:
+                    return method(target)
+                return None if response is None else response.close()
             finally:
                 call.closed()
 
@@ -231,16 +236,14 @@ def _note_close(call: Call, stream: Any) -> None:
 
 def _manager(call: Call, manager: Any) -> Any:
     """``client.messages.stream(...)``: the request goes out when the ``with`` block is entered."""
-    fields: Any = getattr(manager, "__dict__", None)
-    if type(fields) is not dict:
-        return None
-    name = next((key for key in fields if key.endswith("__api_request")), None)
-    if name is None:
+    fields = getattr(manager, "__dict__", None)
+    name = next((key for key in fields if key.endswith("__api_request")), None) if is_dict(fields) else None
+    if name is None or not is_dict(fields):
         return None
     call.streaming = True
     request = fields[name]
     fields[name] = (
-        _AwaitedRequest(call, request) if hasattr(type(manager), "__aenter__") else _Request(call, request)
+        _AwaitedRequest(call, request) if hasattr(type_of(manager), "__aenter__") else _Request(call, request)
     )
     return manager
 
@@ -288,7 +291,7 @@ _subclasses: dict[type[Any], type[Any]] = {}
 
 def _subclassed(call: Call, stream: Any) -> Any:
     """An iterator of a class that reads from nothing we can tap: its instance gets a subclass with a tap."""
-    kind: type[Any] = type(stream)
+    kind = type_of(stream)
     if hasattr(kind, "__promptspan__"):  # returned once more, by a function around the first
         return None
     try:

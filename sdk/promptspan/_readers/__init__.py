@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from promptspan._kinds import dataclass_fields, is_dict, is_list, type_of
+
 from . import _chat_completions, _embeddings, _messages, _responses
 from ._fields import get
 
@@ -58,12 +60,12 @@ def _read_one(value: Any) -> Reading | None:
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return list(cast("dict[Any, Any]", value).values())[:_MAX_ITEMS]
-    if isinstance(value, (list, tuple)):
-        return list(cast("list[Any]", value))[:_MAX_ITEMS]
-    if hasattr(type(value), "__dataclass_fields__"):
-        return [getattr(value, name, None) for name in list(type(value).__dataclass_fields__)[:_MAX_ITEMS]]
+    if is_dict(value):
+        return list(value.values())[:_MAX_ITEMS]
+    if is_list(value):
+        return list(value[:_MAX_ITEMS])
+    if fields := dataclass_fields(type_of(value)):
+        return [getattr(value, name, None) for name in fields[:_MAX_ITEMS]]
     return [inner for name in _INSIDE if (inner := get(value, name)) is not None]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from promptspan import _attributes as a
+from promptspan._kinds import is_dict
 from promptspan._reading import Message, Reading, Usage
 
 from ._fields import count, get, items, money, text, text_part, tool_call_part
@@ -147,9 +148,7 @@ def read(response: Any) -> Reading:
 def was_filtered(choice: Any) -> bool:
     """Whether Azure's content filter marks this choice as filtered."""
     results = get(choice, "content_filter_results")
-    if not isinstance(results, dict):
-        return False
-    return any(get(result, "filtered") is True for result in results.values())
+    return is_dict(results) and any(get(result, "filtered") is True for result in results.values())
 
 
 class _Choice:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any, cast
+from typing import Any
+
+from promptspan._kinds import is_dict, is_list
 
 _MAX_TOKENS = 2**53
 
@@ -13,7 +15,7 @@ def get(source: Any, *path: str) -> Any:
     for name in path:
         if source is None:
             return None
-        source = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+        source = source.get(name) if is_dict(source) else getattr(source, name, None)
     return source
 
 
@@ -46,9 +48,7 @@ def number(source: Any, *path: str) -> float | None:
 def items(source: Any, *path: str) -> list[Any]:
     """The list at ``path``, empty for anything else."""
     value = get(source, *path)
-    if isinstance(value, (list, tuple)):
-        return list(cast("list[Any]", value))
-    return []
+    return list(value) if is_list(value) else []
 
 
 def money(source: Any, *path: str) -> Decimal | None:

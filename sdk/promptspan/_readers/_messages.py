@@ -1,6 +1,6 @@
 """The messages shape of Anthropic.
 
-Its counts are exclusive: what was read from or written to the cache is not in ``input_tokens``, and is added here.
+Its counts are exclusive: what the cache read or took is not in ``input_tokens``, and is added here.
 
 Source: https://docs.anthropic.com/en/api/messages and .../build-with-claude/prompt-caching
 """
