@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import context, trace
+
+import promptspan
+from promptspan import _guard
+from recorded import Recorded
+from replay import ReplayProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def configured() -> Iterator[Callable[..., Recorded]]:
+    """Configure the SDK with options of the test's own."""
+
+    def make(**options: Any) -> Recorded:
+        recorded = Recorded()
+        recorded.configure(**options)
+        return recorded
+
+    yield make
+    promptspan.shutdown(10)
+
+
+@pytest.fixture
+def recorded(configured: Callable[..., Recorded]) -> Recorded:
+    """The SDK as it is by default: no content."""
+    return configured()
+
+
+@pytest.fixture
+def captured(configured: Callable[..., Recorded]) -> Recorded:
+    """The SDK with content capture on."""
+    return configured(capture_content=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Our mistakes fail the test, and no span stays current."""
+    monkeypatch.setattr(_guard, "reraise", True)
+    before = context.get_current()
+    failures = _guard.failures()
+    yield
+    gc.collect()
+    assert trace.get_current_span() is trace.get_current_span(before), "a span was left current"
+    assert _guard.failures() == failures, "the guard caught a mistake of ours"
+
+
+@pytest.fixture(scope="session")
+def replay() -> Iterator[ReplayProvider]:
+    """The providers' APIs on loopback, answering any prompt."""
+    with ReplayProvider() as provider:
+        yield provider
