@@ -139,7 +139,7 @@ def test_the_default_user_only_reads(ask: Ask, sql: str) -> None:
 
 def test_an_error_in_the_middle_of_an_answer_is_an_error(ask: Ask) -> None:
     result = ask(
-        "SELECT throwIf(number = 3000000, 'in the middle') AS x, repeat('y', 20) AS y FROM numbers(4000000)",
+        "SELECT throwIf(number = 300000, 'in the middle') AS x, repeat('y', 20) AS y FROM numbers(400000)",
         "--limit=5000000",
         "--format=csv",
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 
 _CODE_READONLY = 164
+# What the driver and the server add behind an error: where it was sent, and the server's version.
+_ENDING = re.compile(r"(\s*\((?:for url|version) [^()]*(?:\([^()]*\))?[^()]*\)\.?)+$")
 
 
 def chosen_dsn(text: str | None) -> Dsn:
@@ -82,7 +85,7 @@ def _one_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     # The driver puts its own words before ClickHouse's, which say what is wrong and begin with its code.
     start = text.find("Code: ")
-    line = text[start:] if start >= 0 else text
+    line = _ENDING.sub("", text[start:] if start >= 0 else text)
     if getattr(error, "code", None) == _CODE_READONLY:
         return f"{line} (this user may only read: the DSN has to name one that may write)"
     return line

@@ -8,6 +8,6 @@ if TYPE_CHECKING:
 
 
 def help_text(command: Callable[..., object]) -> str:
-    """Return a command's docstring with each paragraph on one line: the terminal's width breaks it, not ours."""
+    """Return a command's docstring with each paragraph on one line, for the terminal to break."""
     text = inspect.getdoc(command) or ""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

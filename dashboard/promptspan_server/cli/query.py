@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from clickhouse_connect.driver.client import Client
+    from urllib3 import HTTPResponse
 
 # One row a line, as JSON arrays, after a line of names and a line of types.
 _WIRE_FORMAT = "JSONCompactEachRowWithNamesAndTypes"
@@ -55,6 +56,8 @@ def query(
         lines = _lines(client, statement, values, limit)
         names: list[str] = read_json(next(lines, b"[]"))
         types: list[str] = read_json(next(lines, b"[]"))
+        if not names:
+            return  # a statement that returns nothing
         rows = _Bounded(lines, limit)
         print_rows([Column(*pair) for pair in zip(names, types, strict=True)], rows, form)
     if rows.cut:
@@ -85,6 +88,10 @@ def _statement(sql: str) -> str:
         raise CommandError("the statement is empty")
     if re.search(r"\bFORMAT\s+\w+$", text, re.IGNORECASE):
         raise CommandError("leave FORMAT out of the statement: --format table|json|csv chooses it")
+    if re.match(r"INSERT\b.*\bVALUES\s*\(", text, re.IGNORECASE | re.DOTALL):
+        raise CommandError(
+            "rows cannot be inserted by this command: a ClickHouse client can, on the same port"
+        )
     return text
 
 
@@ -104,26 +111,40 @@ def _lines(client: Client, statement: str, values: dict[str, str], limit: int) -
     # The server may stop early ("break" ends at a whole block, so one row more shows that there was more).
     settings = {**_EXACT_SETTINGS, "max_result_rows": str(limit + 1)}
     stream = cast(
-        "IO[bytes]",
+        "HTTPResponse",
         client.raw_stream(  # pyright: ignore[reportUnknownMemberType]
             statement, parameters=values or None, settings=settings, fmt=_WIRE_FORMAT
         ),
     )
+    chunks = _chunks(stream)
     try:
         pending = b""
-        while chunk := stream.read(_CHUNK_BYTES):
+        for chunk in chunks:
             *complete, pending = (pending + chunk).split(b"\n")
-            yield from map(_checked, filter(None, complete))
+            for number, line in enumerate(complete):
+                if line and not line.startswith(b"["):
+                    raise _broken_off(b"\n".join((*complete[number:], pending, *chunks)))
+                if line:
+                    yield line
         if pending:
-            yield _checked(pending)
+            raise _broken_off(pending)
     finally:
         stream.close()
 
 
-def _checked(line: bytes) -> bytes:
-    if line.startswith(b"["):
-        return line
-    # An error after the first rows cannot have a status of its own: its text ends the answer.
-    text = line.decode("utf-8", "replace")
-    start = text.find("Code: ")
-    raise CommandError(f"the answer broke off: {text[max(start, 0) :]}")
+def _chunks(stream: HTTPResponse) -> Iterator[bytes]:
+    from urllib3.exceptions import HTTPError
+
+    # read1 gives what has come: where the answer breaks off, the reason has come before the break.
+    try:
+        while chunk := stream.read1(_CHUNK_BYTES):
+            yield chunk
+    except HTTPError as error:
+        yield f"\n{error}".encode()
+
+
+def _broken_off(rest: bytes) -> CommandError:
+    # An error after the first rows cannot have a status of its own: its text ends the answer, between marks.
+    text = rest.decode("utf-8", "replace")
+    found = re.search(r"Code: \d+\..*", text)
+    return CommandError(f"the answer broke off: {found.group() if found else text.strip()}")

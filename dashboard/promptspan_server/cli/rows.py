@@ -6,6 +6,7 @@ text and never become a binary float, so a `Decimal` is printed exactly.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -127,8 +128,14 @@ def _print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> No
         )
     for row in rows:
         table.add_row(*(Text(_NO_VALUE if value is None else _one_line(_text(value))) for value in row))
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
     # In a pipe there is no width to fit in, and folding would break a row into lines.
-    Console(highlight=False, width=None if sys.stdout.isatty() else _UNLIMITED_WIDTH).print(table)
+    whole = io.StringIO()
+    Console(highlight=False, width=_UNLIMITED_WIDTH, file=whole).print(table)
+    for line in whole.getvalue().splitlines():
+        print(line.rstrip())
 
 
 def _text(value: Any) -> str:
