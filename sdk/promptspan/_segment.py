@@ -210,7 +210,7 @@ class Segment:
     def read(self, max_spans: int, max_bytes: int) -> tuple[list[bytes], list[int], int]:
         """The oldest unacknowledged spans, the offset behind each, and how many damaged came before.
 
-        The damaged ones are acknowledged by this, so they are told once. One span at least if a sound one is left.
+        The damaged ones are acknowledged by this, so they are told once. At least one span if one is sound.
 
         Raises:
             OSError: The file cannot be read.

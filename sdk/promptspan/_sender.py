@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ._stats import Ledger
     from ._transport_config import TransportConfig
 
+_SMALLEST_BATCH_BYTES = 64_000
+_TELL_AFTER = 3  # failures in a row: a receiver that restarts is no news
+
 _log = logging.getLogger("promptspan")
 
 
@@ -68,8 +71,7 @@ class OtlpSender:
         self._client = HttpClient(self._url, headers)
         self._max_bytes = config.batch_max_bytes
         self._failures = 0
-        self._proven = False  # the endpoint has taken something since it was last in doubt
-        self._warned = ""
+        self._warned: set[str] = set()
 
     @property
     def max_bytes(self) -> int:
@@ -96,47 +98,47 @@ class OtlpSender:
         What is tried again after a failure are the same bytes, so that a receiver can tell.
         """
         window = len(batch.items)
+        proven = False  # whether the receiver has taken other spans since it refused some
         while batch.items:
             part = batch.items[:window]
             verdict = self._until_answered(encode_request(batch.resource(), part, self._version))
             if verdict is None:
                 return
             if verdict.kind == "taken":
-                rejected = min(verdict.rejected, len(part))
-                batch.delivered(len(part), rejected, "rejected")
-                if rejected:
-                    self._warn(
-                        f"the receiver took only part of a batch, {rejected} spans are lost: {verdict.reason}"
-                    )
-                window = min(window, len(batch.items)) or 1
+                proven = True
+                self._settle(batch, len(part), verdict)
             elif len(part) > 1:
                 window = len(part) // 2
-                if "413" in verdict.reason:
-                    self._max_bytes = max(sum(map(len, part)) // 2, 64_000)
-            elif self._is_poison(verdict):
+                if verdict.too_large:
+                    self._max_bytes = max(sum(map(len, part)) // 2, _SMALLEST_BATCH_BYTES)
+            elif proven or self._takes_an_empty_request(verdict):
                 self._set_aside(part[0], verdict.reason)
                 batch.dropped(1, "refused")
-                self._proven = False  # so that a receiver which now refuses all cannot empty the store
+                proven = False
                 window = len(batch.items)
-            elif not self._pause(self._backoff(None), may_hurry=True):
+            elif self._pause(self._backoff(None), may_hurry=True):
+                window = len(batch.items)
+            else:
                 return
 
-    def _is_poison(self, verdict: Verdict) -> bool:
-        """Whether this one span is at fault and not the endpoint, which may refuse everything.
+    def _settle(self, batch: Batch[bytes], count: int, verdict: Verdict) -> None:
+        rejected = min(verdict.rejected, count)
+        batch.delivered(count, rejected, "rejected")
+        if rejected:
+            self._warn("partial", f"took only part of a batch, {rejected} spans are lost: {verdict.reason}")
 
-        An endpoint is fine if it took something before, or takes a request without any span.
-        """
-        if not self._proven:
-            probe = self._attempt(encode_request(b"", [], self._version))
-            self._proven = probe.kind == "taken"
-        if not self._proven:
-            self._failed(Verdict("wrong", f"{verdict.reason} for everything"))
-        return self._proven
+    def _takes_an_empty_request(self, verdict: Verdict) -> bool:
+        """Whether a request without any span is taken: then it is this span that it refuses."""
+        if self._attempt(self._packed(encode_request(b"", [], self._version))).kind == "taken":
+            return True
+        self._failed(Verdict("wrong", f"{verdict.reason} for everything"))
+        return False
 
     def _until_answered(self, body: bytes) -> Verdict | None:
         """The verdict on this body once it is taken or refused."""
+        packed = self._packed(body)
         while True:
-            verdict = self._attempt(body)
+            verdict = self._attempt(packed)
             if verdict.kind == "taken":
                 self._recovered()
                 return verdict
@@ -146,10 +148,13 @@ class OtlpSender:
             if not self._pause(self._backoff(verdict.retry_after_s), may_hurry=not verdict.retry_after_s):
                 return None
 
+    def _packed(self, body: bytes) -> bytes:
+        if self._config.compression == "none":
+            return body
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+        return packer.compress(body) + packer.flush()
+
     def _attempt(self, body: bytes) -> Verdict:
-        if self._config.compression == "gzip":
-            packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-            body = packer.compress(body) + packer.flush()
         try:
             return judge(self._client.post(body, {}, self._config.timeout_s))
         except HttpError as error:
@@ -168,26 +173,23 @@ class OtlpSender:
         self._failures += 1
         self._ledger.last_error = verdict.reason
         if verdict.kind == "wrong":
-            self._proven = False
             self._warn(
-                f"{self._url} does not take spans ({verdict.reason}): check the endpoint, the token and the "
-                "receiver. Spans are kept and sent once it does."
+                "wrong",
+                f"does not take spans ({verdict.reason}): check the endpoint, the token and the receiver. "
+                "Spans are kept and sent once it does.",
             )
-        elif self._failures == 3:
-            self._warn(
-                f"{self._url} cannot be reached ({verdict.reason}). Spans are kept and sent once it can."
-            )
+        elif self._failures == _TELL_AFTER:
+            self._warn("away", f"cannot be reached ({verdict.reason}). Spans are kept and sent once it can.")
 
     def _recovered(self) -> None:
-        if self._warned and self._failures:
+        if self._failures and self._warned:
             _log.info("promptspan: %s takes spans again", self._url)
-            self._warned = ""
+            self._warned.clear()
         self._failures = 0
-        self._proven = True
         self._ledger.last_error = None
 
-    def _warn(self, message: str) -> None:
+    def _warn(self, trouble: str, message: str) -> None:
         """Log once per kind of trouble, not once per attempt."""
-        if message != self._warned:
-            self._warned = message
-            _log.warning("promptspan: %s", message)
+        if trouble not in self._warned:
+            self._warned.add(trouble)
+            _log.warning("promptspan: %s %s", self._url, message)

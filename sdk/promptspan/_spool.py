@@ -192,8 +192,8 @@ class Spool:
 
     def _oldest(self) -> tuple[Segment | None, Book]:
         """Take the oldest segment that is not being sent out of the lists."""
-        if not self._orphans:
-            self._next_orphan()
+        while all(segment is self._pinned for segment in self._orphans) and self._next_orphan():
+            continue
         for segments, book in ((self._orphans, self._ledger.adopted), (self._segments, self._ledger.own)):
             for segment in segments:
                 if segment is not self._pinned:

@@ -22,12 +22,14 @@ class Verdict:
         reason: For people.
         retry_after_s: What the receiver asked for, or ``None``.
         rejected: Spans of an accepted request that were not taken.
+        too_large: Refused for its size.
     """
 
     kind: Literal["taken", "later", "refused", "wrong"]
     reason: str = ""
     retry_after_s: float | None = None
     rejected: int = 0
+    too_large: bool = False
 
 
 def judge(reply: Reply) -> Verdict:
@@ -42,7 +44,7 @@ def judge(reply: Reply) -> Verdict:
     if status in {408, 429} or status >= 500:
         return Verdict("later", said, _retry_after(reply))
     if status in {400, 413, 422}:
-        return Verdict("refused", said)
+        return Verdict("refused", said, too_large=status == 413)
     return Verdict("wrong", said, _retry_after(reply))
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from promptspan._pipeline import Pipeline
 
 from faults.notes import balanced, config
 from faults.sink import Sink, running_sink
+from promptspan._pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MakePipeline = Callable[..., Pipeline]
 
@@ -25,7 +27,7 @@ def make_pipeline(sink: Sink, tmp_path: Path) -> Iterator[MakePipeline]:
     made: list[Pipeline] = []
 
     def make(**changes: Any) -> Pipeline:
-        settings = {"endpoint": sink.endpoint, "spool_dir": tmp_path / "spool", **changes}
+        settings: dict[str, Any] = {"endpoint": sink.endpoint, "spool_dir": tmp_path / "spool", **changes}
         pipeline = Pipeline(config(**settings))
         made.append(pipeline)
         return pipeline

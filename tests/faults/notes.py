@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from promptspan._pipeline import Pipeline
 from promptspan._span import KIND_CLIENT, AttributeValue, FinishedSpan
-from promptspan._stats import Stats, Tally
 from promptspan._transport_config import TransportConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from promptspan._pipeline import Pipeline
+    from promptspan._stats import Stats, Tally
 
 
 def finished(name: str, attributes: dict[str, AttributeValue] | None = None) -> FinishedSpan:

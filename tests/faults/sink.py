@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
 
@@ -130,7 +130,9 @@ class Sink:
         """Listen."""
         self._server = SinkServer(("127.0.0.1", self.port), Handler)
         self._server.sink = self
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
 
     def stop(self) -> None:
         """Refuse connections."""
@@ -138,6 +140,13 @@ class Sink:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    def start_over(self) -> None:
+        """Take everything from now on, and forget what was before."""
+        self.mode = ok
+        with self.changed:
+            self.attempts.clear()
+            self.accepted.clear()
 
     def accept(self, received: Received) -> None:
         """Count a request as stored."""
@@ -171,7 +180,7 @@ class Sink:
 
 
 @contextmanager
-def running_sink() -> Iterator[Sink]:
+def running_sink() -> Generator[Sink]:
     """A sink that listens."""
     sink = Sink()
     sink.start()
