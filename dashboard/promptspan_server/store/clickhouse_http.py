@@ -21,7 +21,7 @@ from promptspan_server.store.codecs import encoder
 from promptspan_server.store.engine import Engine, StoreClosed, StoreError
 from promptspan_server.store.formats import content_types
 from promptspan_server.store.http_answer import Answer
-from promptspan_server.store.http_body import BodyError, ClientGoneError, InsertSpool, decoded
+from promptspan_server.store.http_body import BodyError, ClientGoneError, InsertSpool, decoded, discard
 from promptspan_server.store.http_errors import error_text, exception_block, new_tag, status_of
 from promptspan_server.store.http_request import QueryRequest, query_request, url_params
 from promptspan_server.store.http_server import AbortResponseError
@@ -75,6 +75,8 @@ class ClickHouseHttp:
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="clickhouse-http")
         self._slots = asyncio.Semaphore(_MAX_QUERIES)
         self._running: dict[str, QueryJob] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -87,6 +89,7 @@ class ClickHouseHttp:
         except DeniedError as denied:
             await self._deny(answer, denied)
         except BodyError as error:
+            await discard(receive)
             code = 229 if error.status == 413 else 33
             await self._fail(answer, StoreError(code, "BAD_REQUEST", error.reason), error.status)
         except StoreError as error:
@@ -101,10 +104,17 @@ class ClickHouseHttp:
                 answer, StoreError(1002, "UNKNOWN_EXCEPTION", "Internal error of the store"), 500
             )
 
-    async def close(self) -> None:
-        """Stop what still runs. The server has stopped listening before."""
+    async def stop_queries(self, grace_s: float = 1.0) -> None:
+        """Give running queries a moment, then stop them. No new ones must come any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
         for job in list(self._running.values()):
-            await self._kill(job)
+            if not job.writes:
+                await self._kill(job)
+
+    async def close(self) -> None:
+        """End threads and sessions. The server has stopped before."""
         await asyncio.to_thread(self._workers.shutdown, wait=True, cancel_futures=True)
         self._sessions.close()
 
@@ -158,11 +168,14 @@ class ClickHouseHttp:
                 f"Query with id = {request.query_id} is already running.",
             )
         self._running[request.query_id] = job
+        self._idle.clear()
         try:
             body = None if form else self._body(request, headers, receive)
             await self._run(job, request, body, receive, answer)
         finally:
             del self._running[request.query_id]
+            if not self._running:
+                self._idle.set()
             await self._in_worker(job.close)
 
     async def _run(

@@ -87,6 +87,20 @@ async def decoded(
         raise BodyError(413, f"The body is larger than {limit_bytes} bytes.") from None
 
 
+async def discard(receive: Receive, limit_bytes: int = 256 << 20, within_s: float = 10.0) -> None:
+    """Read what a refused client still sends, so that it finishes sending and reads the answer."""
+    left = limit_bytes
+    try:
+        async with asyncio.timeout(within_s):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
+
+
 def _check(size: int, limit_bytes: int) -> None:
     if size > limit_bytes:
         raise TooLargeError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -11,7 +12,6 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Generator
 
 _HEAD_S = 15.0
@@ -95,7 +95,13 @@ class HttpServer(uvicorn.Server):
             backlog=_BACKLOG,
         )
         super().__init__(config)
+        self.ready = asyncio.Event()
         self._socket = sock
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening and set `ready`."""
+        await super().startup(sockets)
+        self.ready.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -37,6 +37,7 @@ class QueryJob:
     Attributes:
         format: Output format of the result; empty for a statement without one.
         handle_id: For `Engine.kill`; empty until the handle is there.
+        writes: It inserts data that have arrived; a stop lets it finish.
         rows_read: Rows read from tables so far, and so on for the other numbers.
     """
 
@@ -51,6 +52,7 @@ class QueryJob:
     ) -> None:
         self.format = ""
         self.handle_id = ""
+        self.writes = False
         self.rows_read = 0
         self.bytes_read = 0
         self.rows_written = 0
@@ -107,6 +109,7 @@ class QueryJob:
         request = self._request
         if request.reading:
             raise StoreError(164, "READONLY", "Cannot execute query in readonly mode.")
+        self.writes = True
         handle = self._open()
         guard.check(handle, statement.sql, request.params, reading=False, outside=self._outside)
         name = statement.format or _input_format(request.default_format)

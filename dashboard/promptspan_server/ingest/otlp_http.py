@@ -1,0 +1,156 @@
+"""OTLP over HTTP: protobuf and JSON, for traces and logs.
+
+Source: https://opentelemetry.io/docs/specs/otlp/#otlphttp. Metrics are not stored and answered 404, so that a
+sender learns it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers
+
+from promptspan_server.ingest.batcher import Batcher, OverloadedError, RefusedError
+from promptspan_server.ingest.json_otlp import JsonError, to_protobuf
+from promptspan_server.ingest.otlp_wire import MalformedError, count_items
+from promptspan_server.ingest.rpc_status import (
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    PERMISSION_DENIED,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    status_json,
+    status_protobuf,
+)
+from promptspan_server.store.access import Access, DeniedError
+from promptspan_server.store.http_body import BodyError, ClientGoneError, decoded, discard
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from concurrent.futures import Future
+
+    from promptspan_server.ingest.batcher import Signal
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+MAX_BODY_BYTES = 64 << 20
+RETRY_AFTER_S = 1
+
+_PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/logs": "logs"}
+_PROTOBUF, _JSON = "application/x-protobuf", "application/json"
+# Bodies are held while they are on their way to the engine, so their number is bounded too.
+_MAX_READING = 64
+
+_log = logging.getLogger(__name__)
+
+
+class OtlpHttp:
+    """An ASGI application."""
+
+    def __init__(self, batchers: Mapping[Signal, Batcher], access: Access) -> None:
+        self._batchers = batchers
+        self._access = access
+        self._reading = asyncio.Semaphore(_MAX_READING)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        answer = _Answer(send, kind if kind == _JSON else _PROTOBUF)
+        try:
+            await self._route(scope, headers, kind, receive, answer)
+        except DeniedError as denied:
+            code = UNAUTHENTICATED if denied.status == 401 else PERMISSION_DENIED
+            await answer.fail(denied.status, code, denied.reason)
+        except BodyError as error:
+            await discard(receive)
+            await answer.fail(error.status, INVALID_ARGUMENT, error.reason)
+        except (MalformedError, JsonError, RefusedError) as error:
+            await answer.fail(400, INVALID_ARGUMENT, str(error))
+        except OverloadedError as error:
+            await answer.fail(503, UNAVAILABLE, str(error))
+        except ClientGoneError:
+            return
+        except Exception:  # noqa: BLE001 - a fault of ours is this request's alone
+            _log.exception("An OTLP request failed")
+            await answer.fail(503, UNAVAILABLE, "Internal error of the store.")
+
+    async def _route(
+        self, scope: MutableMapping[str, Any], headers: Headers, kind: str, receive: Receive, answer: _Answer
+    ) -> None:
+        self._access.check_page(headers)
+        path = scope["path"]
+        signal = _PATHS.get(path)
+        if signal is None:
+            known = "this store takes traces and logs: /v1/traces, /v1/logs"
+            reason = f"Metrics are not stored; {known}." if path == "/v1/metrics" else f"Not found; {known}."
+            await answer.fail(404, NOT_FOUND, reason)
+            return
+        if scope["method"] != "POST":
+            await answer.fail(405, INVALID_ARGUMENT, f"{path} takes POST.")
+            return
+        self._access.check_bearer(headers.get("authorization"))
+        if kind not in {_PROTOBUF, _JSON}:
+            raise BodyError(415, f"Content-Type {kind or 'none'!r} is not {_PROTOBUF} or {_JSON}.")
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+            raise BodyError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        async with self._reading:
+            pieces = decoded(receive, headers.get("content-encoding", ""), MAX_BODY_BYTES)
+            body = b"".join([piece async for piece in pieces])
+            items = 0
+            if kind == _JSON:
+                body = await _in_thread_if_large(to_protobuf, body, signal)
+            if body:
+                items = await _in_thread_if_large(count_items, body)
+            if items:
+                done = self._batchers[signal].submit(body, items)
+                del body
+                await _finished(done)
+        await answer.succeed()
+
+
+class _Answer:
+    """The response, in the content type of the request."""
+
+    def __init__(self, send: Send, kind: str) -> None:
+        self._send = send
+        self._kind = kind
+
+    async def succeed(self) -> None:
+        # An empty Export*ServiceResponse: nothing was rejected.
+        await self._put(200, b"{}" if self._kind == _JSON else b"", {})
+
+    async def fail(self, status: int, code: int, reason: str) -> None:
+        more: dict[str, str] = {}
+        if status == 503:
+            more["retry-after"] = str(RETRY_AFTER_S)
+        if status == 401:
+            more["www-authenticate"] = "Bearer"
+        if status in {408, 413}:
+            more["connection"] = "close"
+        body = status_json(code, reason) if self._kind == _JSON else status_protobuf(code, reason)
+        await self._put(status, body, more)
+
+    async def _put(self, status: int, body: bytes, more: Mapping[str, str]) -> None:
+        headers = {"content-type": self._kind, "content-length": str(len(body)), **more}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _in_thread_if_large(run: Callable[..., Any], body: bytes, *more: object) -> Any:
+    # Small bodies are done before a thread has woken; large ones must not stop all other senders.
+    if len(body) < 1 << 18:
+        return run(body, *more)
+    return await asyncio.to_thread(run, body, *more)
+
+
+async def _finished(done: Future[None]) -> None:
+    await asyncio.wrap_future(done)
