@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import opentelemetry.trace  # pyright: ignore[reportUnusedImport]  # as any application of the SDK has
+import opentelemetry.trace  # noqa: F401  # pyright: ignore[reportUnusedImport]  # as any application of the SDK has
 
 from faults.notes import config, emit
 from promptspan._pipeline import Pipeline

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def finished(name: str, attributes: dict[str, AttributeValue] | None = None) -> FinishedSpan:
     """A span of a model call."""
     now = time.time_ns()
-    span_id = int.from_bytes(name.encode()[-8:].rjust(8, b"\1"), "big")
+    if attributes is None:
+        attributes = {"gen_ai.request.model": "gpt-x", "gen_ai.usage.input_tokens": 7}
+    span_id = int.from_bytes(name.encode("utf-8", "replace")[-8:].rjust(8, b"\1"), "big")
     return FinishedSpan(
         name=name,
         kind=KIND_CLIENT,
@@ -29,7 +31,7 @@ def finished(name: str, attributes: dict[str, AttributeValue] | None = None) -> 
         trace_state="",
         start_unix_nano=now - 1_000_000,
         end_unix_nano=now,
-        attributes=attributes or {"gen_ai.request.model": "gpt-x", "gen_ai.usage.input_tokens": 7},
+        attributes=attributes,
     )
 
 
