@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +46,6 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = context.get_current()
     failures = _guard.failures()
     yield
-    gc.collect()
     assert trace.get_current_span() is trace.get_current_span(before), "a span was left current"
     assert _guard.failures() == failures, "the guard caught a mistake of ours"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,8 @@ from opentelemetry import trace
 from promptspan import current_span, traced_prompt
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from recorded import Recorded
 
 
@@ -415,9 +416,12 @@ class TestAsyncGenerators:
             yield chunk("Four.")
             raise boom
 
-        with pytest.raises(BoomError) as caught:
+        async def read() -> None:
             async for _ in ask():
                 assert current_span().span_id == ""
+
+        with pytest.raises(BoomError) as caught:
+            await read()
         assert caught.value is boom
         assert recorded.statuses() == ["error"]
 
