@@ -59,7 +59,9 @@ def numbers(row: CallDetailRow) -> None:
             Tile("Duration", wording.duration(row.duration_ms), first),
             Tile(
                 "Tokens, in + out",
-                f"{wording.exact(row.input_tokens)} + {wording.exact(row.output_tokens)}",
+                wording.UNKNOWN
+                if row.input_tokens is None and row.output_tokens is None
+                else f"{wording.exact(row.input_tokens)} + {wording.exact(row.output_tokens)}",
                 [usage.get(row.usage_source, Note("as the provider reported"))],
                 "All input (cache reads and writes included) and all output (reasoning included).",
             ),

@@ -8,6 +8,7 @@ import streamlit as st
 
 from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
 from promptspan_server.ui import cache, panels, wording
+from promptspan_server.ui.window import PARAMETER, interval, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,27 @@ def age_note(window: Window, answer: Answer[Any] | None) -> None:
         parts.append(f"newest call {wording.age(age_s)} ago{quiet}")
     parts.append("amounts in USD")
     st.caption(" · ".join(parts))
+
+
+def no_calls(path: str) -> None:
+    """Say that nothing matches, and offer the way to the newest calls.
+
+    Args:
+        path: Path of the page, from `links`.
+    """
+    from promptspan_server.ui.navigation import pages
+
+    newest = cache.freshness().rows[0].last_call
+    with st.container(border=True, key="no_calls"):
+        st.markdown("**No model calls in this range that match the filters.**")
+        st.text(f"The newest call of the store started at {wording.moment(newest)} UTC.")
+        if newest is not None:
+            st.page_link(
+                pages()[path],
+                label="Show the 24 hours up to it, without filters",
+                icon=":material/history:",
+                query_params={PARAMETER: interval(pinned("24h", newest))},
+            )
 
 
 def refreshing(draw: Callable[[], None], *, live: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def pages() -> dict[str, StreamlitPage]:
     """Build the pages by the path of their address, in the order of the menu."""
-    from promptspan_server.ui.pages import health, overview, prompt, trace, traces
+    from promptspan_server.ui.views import health, overview, prompt, trace, traces
 
     return {
         path: _page(show, title, path)

@@ -78,13 +78,6 @@ def empty_store() -> None:
     st.button("Look again", key="look", type="primary")
 
 
-def no_calls(newest: datetime | None) -> None:
-    """Say that nothing matches, and where the newest call is."""
-    with st.container(border=True, key="no_calls"):
-        st.markdown("**No model calls in this range that match the filters.**")
-        st.text(f"The newest call of the store started at {wording.moment(newest)} UTC.")
-
-
 def shown(answer: Answer[Any] | Exception) -> Answer[Any] | None:
     """Return an answer to draw; draw the reason instead if there is none.
 

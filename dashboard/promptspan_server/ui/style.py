@@ -26,6 +26,6 @@ def apply() -> None:
 @cache
 def _sheet(mode: Mode) -> str:
     palette = PALETTES[mode]
-    colours = {"good": palette.good, "bad": palette.bad, "muted": palette.muted, "line": palette.grid}
+    colours = {"good": palette.good, "bad": palette.bad, "text": palette.text, "line": palette.grid}
     variables = "".join(f"--promptspan-{name}: {value};" for name, value in colours.items())
     return f"<style>:root {{ {variables} }}\n{(_ASSETS / 'page.css').read_text()}</style>"

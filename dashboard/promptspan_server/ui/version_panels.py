@@ -93,7 +93,8 @@ def draw(versions: Answer[VersionRow], series: Answer[Point] | None, view: View)
     step = wording.duration(view.window.range.step_s * 1000)
     left, right = st.columns(2)
     with left:
-        panels.heading(f"Model calls per {step}", series, note)
+        with st.container(key="calls_heading", vertical_alignment="center"):
+            panels.heading(f"Model calls per {step}", series, note)
         panels.chart(
             charts.by_version(
                 series.rows,
@@ -127,7 +128,9 @@ def draw(versions: Answer[VersionRow], series: Answer[Point] | None, view: View)
 
 
 def _measure() -> Measure:
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    with st.container(
+        key="measure_heading", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
         title = st.empty()
         name = st.segmented_control(
             "Measure",

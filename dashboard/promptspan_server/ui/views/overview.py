@@ -15,7 +15,7 @@ from promptspan_server.queries.versions import MAX_ROWS, VersionRow, Versions
 from promptspan_server.ui import cache, charts, links, panels, wording
 from promptspan_server.ui.component import mode
 from promptspan_server.ui.controls import View, current_window, filter_parameters, filters, window_controls
-from promptspan_server.ui.frame import age_note, opening, refreshing
+from promptspan_server.ui.frame import age_note, no_calls, opening, refreshing
 from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.tiles import Note, Tile, tiles
 
@@ -62,7 +62,7 @@ def _content(view: View) -> None:
     if now is None or past is None or day is None:
         return
     if not now.rows[0].calls:
-        panels.no_calls(cache.freshness().rows[0].last_call)
+        no_calls(links.OVERVIEW)
         return
     found = panels.shown(versions)
     with st.container(key="verdict"):

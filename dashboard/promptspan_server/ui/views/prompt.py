@@ -12,7 +12,7 @@ from promptspan_server.queries.templates import Templates
 from promptspan_server.queries.versions import Versions
 from promptspan_server.ui import cache, links, panels, version_panels, wording
 from promptspan_server.ui.controls import NONE, View, choose, current_window, filters, window_controls
-from promptspan_server.ui.frame import age_note, opening, refreshing
+from promptspan_server.ui.frame import age_note, no_calls, opening, refreshing
 from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.template_diff import draw_templates
 
@@ -60,7 +60,7 @@ def _one(prompt: str, view: View) -> None:
     if found is None:
         return
     if not found.rows:
-        panels.no_calls(cache.freshness().rows[0].last_call)
+        no_calls(links.PROMPT)
         return
     version_panels.draw(found, panels.shown(series), view)
 
@@ -71,7 +71,7 @@ def _list(view: View) -> None:
     if prompts is None:
         return
     if not prompts.rows:
-        panels.no_calls(cache.freshness().rows[0].last_call)
+        no_calls(links.PROMPT)
         return
     panels.heading("Prompts", prompts, "choose one to see its versions")
     table(

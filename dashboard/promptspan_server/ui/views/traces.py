@@ -12,7 +12,7 @@ from promptspan_server.queries.scope import Filter
 from promptspan_server.queries.versions import Versions
 from promptspan_server.ui import cache, links, panels, wording
 from promptspan_server.ui.controls import NONE, View, choose, current_window, filters, window_controls
-from promptspan_server.ui.frame import age_note, opening, refreshing
+from promptspan_server.ui.frame import age_note, no_calls, opening, refreshing
 from promptspan_server.ui.table import Cell, Column, table
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _list(search: CallSearch, view: View) -> None:
     if calls is None:
         return
     if not calls.rows:
-        panels.no_calls(cache.freshness().rows[0].last_call)
+        no_calls(links.TRACES)
         return
     rows = calls.rows[:MAX_ROWS]
     more = len(calls.rows) > MAX_ROWS
