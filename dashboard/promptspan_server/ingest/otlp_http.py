@@ -25,7 +25,7 @@ from promptspan_server.ingest.rpc_status import (
     status_protobuf,
 )
 from promptspan_server.store.access import Access, DeniedError
-from promptspan_server.store.http_body import BodyError, ClientGoneError, decoded, discard
+from promptspan_server.store.http_body import BodyError, ClientGoneError, Incoming, decoded, discard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -61,15 +61,16 @@ class OtlpHttp:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
+        incoming = Incoming(receive)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         answer = _Answer(send, kind if kind == _JSON else _PROTOBUF)
         try:
-            await self._route(scope, headers, kind, receive, answer)
+            await self._route(scope, headers, kind, incoming, answer)
         except DeniedError as denied:
             code = UNAUTHENTICATED if denied.status == 401 else PERMISSION_DENIED
             await answer.fail(denied.status, code, denied.reason)
         except BodyError as error:
-            await discard(receive)
+            await discard(incoming)
             await answer.fail(error.status, INVALID_ARGUMENT, error.reason)
         except (MalformedError, JsonError, RefusedError) as error:
             await answer.fail(400, INVALID_ARGUMENT, str(error))

@@ -21,7 +21,14 @@ from promptspan_server.store.codecs import encoder
 from promptspan_server.store.engine import Engine, StoreClosed, StoreError
 from promptspan_server.store.formats import content_types
 from promptspan_server.store.http_answer import Answer
-from promptspan_server.store.http_body import BodyError, ClientGoneError, InsertSpool, decoded, discard
+from promptspan_server.store.http_body import (
+    BodyError,
+    ClientGoneError,
+    Incoming,
+    InsertSpool,
+    decoded,
+    discard,
+)
 from promptspan_server.store.http_errors import error_text, exception_block, new_tag, status_of
 from promptspan_server.store.http_request import QueryRequest, query_request, url_params
 from promptspan_server.store.http_server import AbortResponseError
@@ -84,12 +91,13 @@ class ClickHouseHttp:
             return
         headers = Headers(scope=scope)
         answer = Answer(send, head_only=scope["method"] == "HEAD")
+        incoming = Incoming(receive)
         try:
-            await self._route(scope, headers, receive, answer)
+            await self._route(scope, headers, incoming, answer)
         except DeniedError as denied:
             await self._deny(answer, denied)
         except BodyError as error:
-            await discard(receive)
+            await discard(incoming)
             code = 229 if error.status == 413 else 33
             await self._fail(answer, StoreError(code, "BAD_REQUEST", error.reason), error.status)
         except StoreError as error:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
 
 IDLE_S = 30.0
 _MEMORY_BYTES = 64 << 20
@@ -87,16 +88,32 @@ async def decoded(
         raise BodyError(413, f"The body is larger than {limit_bytes} bytes.") from None
 
 
-async def discard(receive: Receive, limit_bytes: int = 256 << 20, within_s: float = 10.0) -> None:
+class Incoming:
+    """ASGI's `receive`, which remembers whether the body has come to its end.
+
+    Attributes:
+        ended: Nothing of the body is left; the next message would be the client's leaving.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def __call__(self) -> Message:
+        """The next message."""
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self.ended = True
+        return message
+
+
+async def discard(incoming: Incoming, limit_bytes: int = 256 << 20, within_s: float = 10.0) -> None:
     """Read what a refused client still sends, so that it finishes sending and reads the answer."""
     left = limit_bytes
     try:
         async with asyncio.timeout(within_s):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return
+            while left > 0 and not incoming.ended:
+                left -= len((await incoming()).get("body", b""))
     except TimeoutError:
         return
 
