@@ -37,7 +37,7 @@ def test_a_select_binds_its_parameters(client: Any) -> None:
         {none:Nullable(Int8)}"""
     nasty = 'it\'s \\ a "test"\n\t{n:UInt64} ünï🙂'
     values = {"n": 41, "s": nasty, "xs": ["a", "b'c"], "at": moment, "none": None}
-    [row] = client.query(sql, parameters=values).result_rows
+    [row] = client.query(sql, parameters=values, tz_mode="aware").result_rows
     assert tuple(row) == (42, nasty, ["a", "b'c"], moment, None)
 
 
