@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 DEADLINE_S = 90.0
 _CLEARED = (
@@ -63,13 +64,21 @@ class Running:
     def wait_for_json(self, key: str) -> dict[str, Any]:
         """Return the first JSON object on stdout that has the key."""
 
-        def there() -> bool:
-            if self.process.poll() is not None and not any(key in line for line in self.json_lines()):
-                pytest.fail(f"ended with {self.process.returncode}: {self.err.read_text()}")
-            return any(key in line for line in self.json_lines())
-
-        wait_until(there, f"a JSON object with {key} on stdout")
+        self._wait_for(lambda: any(key in line for line in self.json_lines()), f"a JSON object with {key}")
         return next(line for line in self.json_lines() if key in line)
+
+    def wait_for_text(self, text: str) -> None:
+        """Return when stdout has the text."""
+        self._wait_for(lambda: text in self.out.read_text(), text)
+
+    def _wait_for(self, there: Callable[[], bool], what: str) -> None:
+        def there_or_ended() -> bool:
+            ended = self.process.poll() is not None
+            return there() or ended
+
+        wait_until(there_or_ended, f"{what} on stdout")
+        if not there():
+            pytest.fail(f"ended with {self.process.returncode} before {what}: {self.err.read_text()}")
 
     def wait(self) -> int:
         return self.process.wait(timeout=DEADLINE_S)
@@ -150,6 +159,10 @@ class LocalStore:
         self.endpoint = f"--endpoint={self.ready['otlp_endpoint']}"
         self.grpc_endpoint = f"--grpc-endpoint={self.ready['otlp_grpc_endpoint']}"
 
+    def database(self, user: str, name: str) -> str:
+        """The option that names another database of this store."""
+        return f"--dsn=http://{user}@127.0.0.1:{self.ready['clickhouse_port']}/{name}"
+
     def send(self, **attributes: str | int) -> None:
         """Send one finished model call over OTLP/JSON; it is stored when this returns."""
         now = time.time_ns()
@@ -182,10 +195,8 @@ def _attribute(key: str, value: str | int) -> dict[str, Any]:
     return {"key": key.replace("__", "."), "value": {kind: str(value)}}
 
 
-@pytest.fixture(scope="session")
-def local_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
-    """One store for the tests that do not mind what others put into it."""
-    directory = tmp_path_factory.mktemp("store")
+@contextmanager
+def _running_store(directory: Path) -> Generator[LocalStore]:
     data_dir = directory / "data"
     environment = {name: value for name, value in os.environ.items() if name not in _CLEARED}
     running = Running(
@@ -200,3 +211,24 @@ def local_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore
         if running.process.poll() is None:
             running.process.kill()
             running.process.wait()
+
+
+@pytest.fixture(scope="session")
+def local_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
+    """One store for the tests that do not mind what others put into it."""
+    with _running_store(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
+    """One store that nobody sends anything to."""
+    with _running_store(tmp_path_factory.mktemp("empty")) as store:
+        yield store
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator[LocalStore]:
+    """A store for one test alone."""
+    with _running_store(tmp_path) as store:
+        yield store

@@ -4,16 +4,11 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from .conftest import COMMAND, FREE_PORTS, LocalStore
-
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
-    from .conftest import Running
+    from .conftest import LocalStore
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -24,15 +19,6 @@ PRICED = {
     "gen_ai__usage__input_tokens": 10,
     "gen_ai__usage__output_tokens": 10,
 }
-
-
-@pytest.fixture
-def own_store(start: Callable[..., Running], tmp_path: Path) -> LocalStore:
-    """A store for one test alone."""
-    data_dir = tmp_path / "data"
-    return LocalStore(
-        start(*COMMAND, "up", "--no-dashboard", "--json", f"--data-dir={data_dir}", *FREE_PORTS), data_dir
-    )
 
 
 def diagnose(run: Run, store: LocalStore, *more: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -65,8 +51,8 @@ def test_a_store_with_fresh_calls_is_well(promptspan: Run, own_store: LocalStore
     assert checks["data"]["detail"].startswith("1 model calls in the last hour")
 
 
-def test_an_empty_store_is_a_finding_that_says_what_to_do(promptspan: Run, own_store: LocalStore) -> None:
-    code, checks = diagnose(promptspan, own_store)
+def test_an_empty_store_is_a_finding_that_says_what_to_do(promptspan: Run, empty_store: LocalStore) -> None:
+    code, checks = diagnose(promptspan, empty_store)
     assert code == 1
     assert checks["data"]["status"] == "WARN"
     assert "no call has arrived yet" in checks["data"]["detail"]
@@ -93,10 +79,10 @@ def test_a_model_without_a_price_is_named_with_its_calls(promptspan: Run, own_st
     assert "openai/house-blend-9 (2)" in checks["prices"]["detail"]
 
 
-def test_a_store_that_is_not_migrated_is_told_how(promptspan: Run, own_store: LocalStore) -> None:
-    made = promptspan("query", own_store.writer, "CREATE DATABASE bare ENGINE = Atomic")
+def test_a_store_that_is_not_migrated_is_told_how(promptspan: Run, empty_store: LocalStore) -> None:
+    made = promptspan("query", empty_store.writer, "CREATE DATABASE bare ENGINE = Atomic")
     assert made.returncode == 0, made.stderr
-    result = promptspan("doctor", own_store.reader.replace("/default", "/bare"), "--format=json")
+    result = promptspan("doctor", empty_store.database("reader", "bare"), "--format=json")
     assert result.returncode == 1, result.stdout
     checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
     assert checks["migrations"]["status"] == "FAIL"
@@ -104,9 +90,9 @@ def test_a_store_that_is_not_migrated_is_told_how(promptspan: Run, own_store: Lo
 
 
 def test_a_report_for_people_has_a_line_a_check_and_how_to_mend_it(
-    promptspan: Run, own_store: LocalStore
+    promptspan: Run, empty_store: LocalStore
 ) -> None:
-    result = promptspan("doctor", own_store.reader, own_store.endpoint, own_store.grpc_endpoint)
+    result = promptspan("doctor", empty_store.reader, empty_store.endpoint, empty_store.grpc_endpoint)
     assert result.returncode == 1
     assert "WARN  data" in result.stdout
     assert "1 to mend." in result.stdout
@@ -114,11 +100,11 @@ def test_a_report_for_people_has_a_line_a_check_and_how_to_mend_it(
 
 
 def test_what_cannot_be_reached_is_said_and_the_rest_is_looked_at(
-    promptspan: Run, own_store: LocalStore
+    promptspan: Run, empty_store: LocalStore
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    code, checks = diagnose(promptspan, own_store, f"--endpoint={nobody}", f"--grpc-endpoint={nobody}")
+    code, checks = diagnose(promptspan, empty_store, f"--endpoint={nobody}", f"--grpc-endpoint={nobody}")
     assert code == 2
     assert checks["OTLP/HTTP"]["status"] == checks["OTLP/gRPC"]["status"] == "FAIL"
     assert checks["ClickHouse HTTP"]["status"] == "OK"
@@ -133,8 +119,10 @@ def test_an_unreachable_store_is_exit_code_two_with_a_remedy(promptspan: Run) ->
     assert "promptspan up" in result.stdout
 
 
-def test_another_program_on_the_port_is_not_taken_for_a_store(promptspan: Run, own_store: LocalStore) -> None:
-    otlp = own_store.ready["otlp_port"]
+def test_another_program_on_the_port_is_not_taken_for_a_store(
+    promptspan: Run, empty_store: LocalStore
+) -> None:
+    otlp = empty_store.ready["otlp_port"]
     result = promptspan(
         "doctor", f"--dsn=http://reader@127.0.0.1:{otlp}/default", f"--endpoint=http://127.0.0.1:{otlp}"
     )

@@ -27,7 +27,7 @@ def test_an_empty_database_gets_everything_once(promptspan: Run, local_store: Lo
     # A database of its own stands for a ClickHouse server that has never seen promptspan.
     made = promptspan("query", local_store.writer, "CREATE DATABASE fresh ENGINE = Atomic")
     assert made.returncode == 0, made.stderr
-    dsn = local_store.writer.replace("/default", "/fresh")
+    dsn = local_store.database("default", "fresh")
     rehearsal = promptspan("migrate", dsn, "--dry-run")
     assert rehearsal.returncode == 0, rehearsal.stderr
     assert "would be applied" in rehearsal.stdout
@@ -43,10 +43,12 @@ def test_an_empty_database_gets_everything_once(promptspan: Run, local_store: Lo
 
 
 def test_a_reader_cannot_migrate_and_is_told_why(promptspan: Run, local_store: LocalStore) -> None:
-    dsn = local_store.reader.replace("/default", "/nowhere")
-    result = promptspan("migrate", dsn)
+    made = promptspan("query", local_store.writer, "CREATE DATABASE bare ENGINE = Atomic")
+    assert made.returncode == 0, made.stderr
+    result = promptspan("migrate", local_store.database("reader", "bare"))
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
+    assert "this user may only read" in result.stderr
 
 
 def test_syncing_prices_again_changes_nothing(promptspan: Run, local_store: LocalStore) -> None:

@@ -44,7 +44,7 @@ def test_up_serves_everything_until_a_signal_and_leaves_nothing(
 
 def test_the_summary_for_people_says_where_everything_is(start: Start, tmp_path: Path) -> None:
     running = start(*COMMAND, "up", "--no-dashboard", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
-    wait_until(lambda: "Ctrl-C stops it" in running.out.read_text(), "the summary")
+    running.wait_for_text("Ctrl-C stops it")
     text = running.out.read_text()
     assert "OTLP/HTTP         http://127.0.0.1:" in text
     assert "OTLP/gRPC         http://127.0.0.1:" in text
@@ -126,8 +126,8 @@ def test_a_token_is_asked_for_and_never_printed(start: Start, promptspan: Run, t
         f"--grpc-endpoint={ready['otlp_grpc_endpoint']}",
         PROMPTSPAN_TOKEN="wrong",
     )
-    assert "refuses us (401)" in checked.stdout
-    assert "refuses us (UNAUTHENTICATED)" in checked.stdout
+    assert "refuses us (403)" in checked.stdout
+    assert "refuses us (PERMISSION_DENIED)" in checked.stdout
     assert running.stop() == 0
     assert "hunter2" not in running.out.read_text() + running.err.read_text()
     commands = [path.read_bytes() for path in _command_lines(ready["pids"])]

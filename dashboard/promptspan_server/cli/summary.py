@@ -30,7 +30,7 @@ def print_summary(running: Running, *, needs_token: bool) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(Text(f"\npromptspan {version_text()} is running\n", style="bold"))
     for name, value in rows:
-        console.print(Text(f"  {name:<16}", style="dim"), Text(value), sep="")
+        console.print(Text(f"  {name:<18}", style="dim"), Text(value), sep="")
     console.print(Text("\nCtrl-C stops it.\n"))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
 import time
 import urllib.request
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.1
 _KEPT_LINES = 20
+_OWN_NAME = re.compile(r"^promptspan(?: \w+)?: ")
 # Loopback is asked directly, whatever proxy the environment names.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -69,6 +71,8 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
+        if self._signals:
+            return  # the program is about to end, and an impatient further signal means nothing else
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
@@ -155,7 +159,7 @@ class Supervisor:
         name, code = child.part.name, child.exit_code
         if code == 2 and not child.ready and self._last_lines[child]:
             # It could not start and says why in one line, as we do.
-            return CommandError(self._last_lines[child][-1].removeprefix("promptspan: "))
+            return CommandError(_OWN_NAME.sub("", self._last_lines[child][-1]))
         if not child.ready and not child.part.speaks:
             for line in self._last_lines[child]:
                 self._say(name, line)
