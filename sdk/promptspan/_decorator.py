@@ -7,14 +7,15 @@ import inspect
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._call import begin
-from ._generators import async_driver, drive
+from ._generators import async_driver, driver
 from ._recorder import active_recorder
 from ._spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
+    from ._call import Call
     from ._prompt import Prompt
 
     class Decorator(Protocol):
@@ -156,20 +157,15 @@ def _coroutine(function: Any, spec: Spec) -> Any:
 
 
 def _generator(function: Any, spec: Spec) -> Any:
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        generator: Generator[Any, Any, Any] = function(*args, **kwargs)
-        recorder = active_recorder()
-        call = None if recorder is None else begin(spec, recorder, args, kwargs, current=False)
-        if call is None:
-            return (yield from generator)
-        call.streaming = True
-        return (yield from drive(call, generator))
-
-    return wrapper
+    return driver(_starter(function, spec))
 
 
 def _async_generator(function: Any, spec: Spec) -> Any:
-    def start(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    return async_driver(_starter(function, spec))
+
+
+def _starter(function: Any, spec: Spec) -> Callable[..., tuple[Call | None, Any]]:
+    def start(*args: Any, **kwargs: Any) -> tuple[Call | None, Any]:
         generator = function(*args, **kwargs)
         recorder = active_recorder()
         call = None if recorder is None else begin(spec, recorder, args, kwargs, current=False)
@@ -177,4 +173,4 @@ def _async_generator(function: Any, spec: Spec) -> Any:
             call.streaming = True
         return call, generator
 
-    return async_driver(start)
+    return start

@@ -18,32 +18,49 @@ if TYPE_CHECKING:
     from ._call import Call
 
 
-def drive(call: Call, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Run ``generator`` chunk by chunk for ``call``."""
-    context = call.context
-    step: Any = generator.send
-    value: Any = None
-    while True:
-        token = enter(context)
-        try:
-            item = step(value)
-        except StopIteration as stop:
-            leave(context, token)
-            call.ended(stop.value)
-            return stop.value
-        except BaseException as exc:
-            leave(context, token)
-            call.failed(exc)
-            raise
-        leave(context, token)
-        call.chunk(item)
-        try:
-            value = yield item
-            step = generator.send
-        except BaseException as thrown:  # noqa: BLE001  # it is thrown on into the user's generator
-            value = thrown
-            step = generator.throw
-        item = None
+def driver(
+    start: Callable[..., tuple[Call | None, Generator[Any, Any, Any]]],
+) -> Callable[..., Generator[Any, Any, Any]]:
+    """A generator function that runs what ``start`` gives, chunk by chunk.
+
+    The decorated function is this loop itself: a ``yield from`` in between would close the user's generator
+    where undecorated it could go on.
+
+    Args:
+        start: Called at the first step with the arguments; gives the call (``None``: not recorded) and the
+            generator.
+    """
+
+    def driven(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        call, generator = start(*args, **kwargs)
+        step: Any = generator.send
+        value: Any = None
+        while True:
+            token = None if call is None else enter(call.context)
+            try:
+                item = step(value)
+            except StopIteration as stop:
+                if call is not None and token is not None:
+                    leave(call.context, token)
+                    call.ended(stop.value)
+                return stop.value
+            except BaseException as exc:
+                if call is not None and token is not None:
+                    leave(call.context, token)
+                    call.failed(exc)
+                raise
+            if call is not None and token is not None:
+                leave(call.context, token)
+                call.chunk(item)
+            try:
+                value = yield item
+                step = generator.send
+            except BaseException as thrown:  # noqa: BLE001  # it is thrown on into the user's generator
+                value = thrown
+                step = generator.throw
+            item = None
+
+    return driven
 
 
 def async_driver(

@@ -18,7 +18,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ._context import enter, leave
-from ._generators import async_driver, awaited, drive
+from ._generators import async_driver, awaited, driver
 from ._kinds import is_dict, type_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _named_like(wrapper: Any, original: Any) -> Any:
 
 def _generator(call: Call, generator: Any) -> Any:
     call.streaming = True
-    return _named_like(drive(call, generator), generator)
+    return _named_like(driver(lambda: (call, generator))(), generator)
 
 
 def _async_generator(call: Call, generator: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import openai
 import pytest
@@ -14,7 +14,7 @@ from promptspan import traced_prompt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openai.types.chat import ChatCompletionMessageParam
+    from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
     from recorded import Recorded
     from replay import Billed, ReplayProvider
@@ -50,7 +50,7 @@ def test_a_chat_completion_is_billed_as_the_provider_says(
     recorded: Recorded, replay: ReplayProvider, client: openai.OpenAI
 ) -> None:
     @traced_prompt
-    def ask() -> openai.types.chat.ChatCompletion:
+    def ask() -> ChatCompletion:
         return client.chat.completions.create(model="gpt-4o-mini", messages=ASKED)
 
     ask()
@@ -98,7 +98,7 @@ def test_a_stream_stays_a_stream_and_is_billed_at_its_end(
     stream = ask()
     assert type(stream) is Stream
     assert stream.response.status_code == 200
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in cast("Any", stream) if chunk.choices)
     assert text.startswith("Noted:")
     attributes = recorded.attributes()
     assert agrees(attributes, replay.billed[-1])
@@ -222,7 +222,7 @@ async def test_an_asynchronous_stream_stays_one_and_is_billed_at_its_end(
 
     stream = await ask()
     assert type(stream) is AsyncStream
-    assert [chunk async for chunk in stream]
+    assert [chunk async for chunk in cast("Any", stream)]
     assert agrees(recorded.attributes(), replay.billed[-1])
     await async_client.close()
 

@@ -59,6 +59,15 @@ scripts = st.lists(
     min_size=1,
     max_size=6,
 )
+
+
+def answers_no_close(program: Program) -> bool:
+    """An asynchronous generator that yields to a close is stuck for good in Python 3.11, decorated or not."""
+    closes = (("yield catching", "exit"), ("yield catching", "all"))
+    catching = [at for at, step in enumerate(program) if step in closes]
+    return all(not step[0].startswith("yield") for at in catching for step in program[at + 1 :])
+
+
 SETTINGS = settings(
     max_examples=150,
     deadline=None,
@@ -193,7 +202,7 @@ def test_a_generator_that_a_function_returns_does_what_it_would_undecorated(
 
 
 @SETTINGS
-@given(program=steps, script=scripts)
+@given(program=steps.filter(answers_no_close), script=scripts)
 def test_an_asynchronous_generator_does_what_it_would_undecorated(
     recorded: Recorded, program: Program, script: Program
 ) -> None:

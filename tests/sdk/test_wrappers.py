@@ -41,7 +41,11 @@ def chunk(text: str, finish: str | None = None, **more: Any) -> dict[str, Any]:
     }
 
 
-LAST = {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3}, "id": "chatcmpl-2"}
+LAST: dict[str, Any] = {
+    "choices": [],
+    "usage": {"prompt_tokens": 12, "completion_tokens": 3},
+    "id": "chatcmpl-2",
+}
 
 
 class BoomError(Exception):
