@@ -26,6 +26,7 @@ PROBLEMS_KEY = "promptspan.sdk.dropped_fields"
 
 _MAX_PROBLEMS = 16
 _MAX_INT_BITS = 4_096
+_ATTRIBUTES_BYTES = MAX_SPAN_BYTES - 2 * MAX_NAME_CHARS - MAX_VALUE_BYTES
 _UINT64 = (1 << 64) - 1
 _CACHED_KEYS = 4_096
 _CACHED_PAIRS = 2_048
@@ -34,6 +35,7 @@ _CACHED_STRING_CHARS = 48
 _double = struct.Struct("<d").pack
 _fixed64 = struct.Struct("<Q").pack
 _fixed32 = struct.Struct("<I").pack
+_rest_of_head = struct.Struct("<BBBQBQBBIBB").pack  # each value after its tag: kind, start, end, flags, name
 
 _SMALL = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
 # Keys recur in every span, and so do most short strings (model, version, provider): their bytes are kept.
@@ -161,43 +163,49 @@ def _key_bytes(key: str) -> bytes:
     return encoded
 
 
-def key_value(key: str, value: Any) -> bytes:
-    """``KeyValue`` message of one attribute.
+def _known_text(key: str, value: str) -> bytes:
+    """A short text of one key, with its length before it; written once and kept."""
+    raw = utf8(value, MAX_VALUE_BYTES)
+    size = varint(len(raw))
+    pair = b"".join((_key_bytes(key), varint(len(raw) + 1 + len(size)), b"\x0a", size, raw))
+    if len(_pairs) >= _CACHED_PAIRS:
+        _pairs.clear()
+    piece = _pairs[key, value] = varint(len(pair)) + pair
+    return piece
+
+
+def _sized_pair(key: str, value: Any) -> bytes:
+    """The ``KeyValue`` message of one attribute, with its length before it.
 
     Raises:
         FieldError: The value cannot be written.
     """
     if type(value) is str and len(value) <= _CACHED_STRING_CHARS:
-        known = _pairs.get((key, value))
-        if known is not None:
-            return known
-        raw = utf8(value, MAX_VALUE_BYTES)
-        size = varint(len(raw))
-        pair = b"".join((_key_bytes(key), varint(len(raw) + 1 + len(size)), b"\x0a", size, raw))
-        if len(_pairs) >= _CACHED_PAIRS:
-            _pairs.clear()
-        _pairs[key, value] = pair
-        return pair
-    encoded = _any_value(value, 0, [MAX_ITEMS, MAX_VALUE_BYTES])
-    return _key_bytes(key) + varint(len(encoded)) + encoded
+        return _pairs.get((key, value)) or _known_text(key, value)
+    if type(value) is int and 0 <= value < 1 << 14:
+        raw = _SMALL[value]
+        pair = _key_bytes(key) + _SMALL[len(raw) + 1] + b"\x18" + raw
+    else:
+        encoded = _any_value(value, 0, [MAX_ITEMS, MAX_VALUE_BYTES])
+        pair = b"".join((_key_bytes(key), varint(len(encoded)), encoded))
+    return varint(len(pair)) + pair
 
 
 def _attributes(
     tag: bytes, attributes: Mapping[str, Any], room: int, out: list[bytes], problems: list[str]
 ) -> tuple[int, int]:
     """Append attributes until the room is used up; returns (bytes written, attributes left out)."""
-    written = dropped = 0
-    left = MAX_ITEMS
-    for key, value in attributes.items():
+    pieces: list[bytes] = [b""]
+    left, dropped = room, 0
+    for number, (key, value) in enumerate(attributes.items()):
+        if number >= MAX_ITEMS:
+            dropped += len(attributes) - number
+            break
         if value is None:
             continue
-        left -= 1
-        if left < 0:
-            return written, len(attributes) - MAX_ITEMS + dropped
         try:
-            if type(key) is not str:
-                raise FieldError("key is not a string")  # noqa: TRY301
-            pair = key_value(key, value)
+            # A key of another type, or a subclass that lies about itself, is not worth the trouble.
+            piece = _sized_pair(key, value) if type(key) is str else b""
         except FieldError as error:
             dropped += 1
             problems.append(f"{_shown(key)}: {error}")
@@ -206,14 +214,15 @@ def _attributes(
             dropped += 1
             problems.append(f"{_shown(key)}: {type(error).__name__}")
             continue
-        size = varint(len(pair))
-        if written + len(pair) + 4 > room:
+        size = len(piece) + 1
+        if not piece or size > left:
             dropped += 1
-            problems.append(f"{_shown(key)}: no room")
+            problems.append(f"{_shown(key)}: {'no room' if piece else 'key is not a string'}")
             continue
-        out += (tag, size, pair)
-        written += len(pair) + len(size) + 1
-    return written, dropped
+        left -= size
+        pieces.append(piece)
+    out.append(tag.join(pieces))
+    return room - left, dropped
 
 
 def _shown(key: object) -> str:
@@ -259,51 +268,76 @@ def encode_span(span: FinishedSpan) -> bytes:
     Never raises for what a field holds. Attributes are written in their order: what matters most comes first.
     """
     problems: list[str] = []
-    trace_id = _number(span.trace_id, 128, problems, "trace id") or random.getrandbits(128) | 1
-    span_id = _number(span.span_id, 64, problems, "span id") or random.getrandbits(64) | 1
-    name = _text(span.name, MAX_NAME_CHARS, problems, "name")
-    out: list[bytes] = [
-        b"\x0a\x10",
-        trace_id.to_bytes(16, "big"),
-        b"\x12\x08",
-        span_id.to_bytes(8, "big"),
-    ]
-    if span.trace_state:
-        state = _text(span.trace_state, MAX_NAME_CHARS, problems, "trace state")
-        out += (b"\x1a", varint(len(state)), state)
-    if span.parent_span_id:
-        parent = _number(span.parent_span_id, 64, problems, "parent span id")
-        if parent:
-            out += (b"\x22\x08", parent.to_bytes(8, "big"))
-    out += (
-        b"\x2a",
-        varint(len(name)),
-        name,
-        b"\x30",
-        varint(_number(span.kind, 3, problems, "kind")),
-        b"\x39",
-        _fixed64(_moment(span.start_unix_nano, problems, "start")),
-        b"\x41",
-        _fixed64(_moment(span.end_unix_nano, problems, "end")),
-    )
-    room = MAX_SPAN_BYTES - 2 * MAX_NAME_CHARS - MAX_VALUE_BYTES
-    written, dropped = _attributes(b"\x4a", span.attributes, room, out, problems)
-    dropped_events = _events(span.events, room - written, out, problems)
-    message = _text(span.status_message, MAX_VALUE_BYTES, problems, "status message")
-    code = _number(span.status_code, 2, problems, "status code")
-    if code or message:
+    out: list[bytes] = [_head(span, problems)]
+    written, dropped = _attributes(b"\x4a", span.attributes, _ATTRIBUTES_BYTES, out, problems)
+    if span.events:
+        dropped_events = _events(span.events, _ATTRIBUTES_BYTES - written, out, problems)
+        if dropped_events:
+            out += (b"\x60", varint(dropped_events))
+    if span.status_code or span.status_message:
+        message = _text(span.status_message, MAX_VALUE_BYTES, problems, "status message")
+        code = _number(span.status_code, 2, problems, "status code")
         status = (b"\x12" + varint(len(message)) + message if message else b"") + b"\x18" + varint(code)
         out += (b"\x7a", varint(len(status)), status)
     if problems:
         _attributes(b"\x4a", {PROBLEMS_KEY: problems[:_MAX_PROBLEMS]}, MAX_NAME_CHARS, out, [])
     if dropped:
         out += (b"\x50", varint(dropped))
-    if dropped_events:
-        out += (b"\x60", varint(dropped_events))
-    flags = _number(span.trace_flags, 8, [], "flags")
-    if flags:
-        out += (b"\x85\x01", _fixed32(flags))
     return b"".join(out)
+
+
+def _head(span: FinishedSpan, problems: list[str]) -> bytes:
+    """Everything of fixed size, and the name. The straight way first: nearly every span is well formed."""
+    try:
+        name = span.name.encode()
+        if span.trace_id and span.span_id and not span.trace_state and span.kind <= 5 and len(name) < 128:
+            parent = span.parent_span_id
+            return b"".join(
+                (
+                    b"\x0a\x10",
+                    span.trace_id.to_bytes(16, "big"),
+                    b"\x12\x08",
+                    span.span_id.to_bytes(8, "big"),
+                    b"\x22\x08" + parent.to_bytes(8, "big") if parent else b"",
+                    _rest_of_head(
+                        *(0x30, span.kind, 0x39, span.start_unix_nano, 0x41, span.end_unix_nano),
+                        *(0x85, 0x01, span.trace_flags & 0xFF, 0x2A, len(name)),
+                    ),
+                    name,
+                )
+            )
+    except (struct.error, OverflowError, AttributeError, TypeError, UnicodeEncodeError):
+        return _careful_head(span, problems)
+    return _careful_head(span, problems)
+
+
+def _careful_head(span: FinishedSpan, problems: list[str]) -> bytes:
+    trace_id = _number(span.trace_id, 128, problems, "trace id") or random.getrandbits(128) | 1
+    span_id = _number(span.span_id, 64, problems, "span id") or random.getrandbits(64) | 1
+    parent = _number(span.parent_span_id, 64, problems, "parent span id")
+    flags = _number(span.trace_flags, 8, problems, "flags")
+    name = _text(span.name, MAX_NAME_CHARS, problems, "name")
+    state = _text(span.trace_state, MAX_NAME_CHARS, problems, "trace state")
+    return b"".join(
+        (
+            b"\x0a\x10",
+            trace_id.to_bytes(16, "big"),
+            b"\x12\x08",
+            span_id.to_bytes(8, "big"),
+            b"\x22\x08" + parent.to_bytes(8, "big") if parent else b"",
+            b"\x1a" + varint(len(state)) + state if state else b"",
+            b"\x2a",
+            varint(len(name)),
+            name,
+            b"\x30",
+            varint(_number(span.kind, 3, problems, "kind")),
+            b"\x39",
+            _fixed64(_moment(span.start_unix_nano, problems, "start")),
+            b"\x41",
+            _fixed64(_moment(span.end_unix_nano, problems, "end")),
+            b"\x85\x01" + _fixed32(flags) if flags else b"",
+        )
+    )
 
 
 def _events(events: Iterable[SpanEvent], room: int, out: list[bytes], problems: list[str]) -> int:

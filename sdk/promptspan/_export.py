@@ -94,7 +94,8 @@ def _clean(value: Any) -> Any:
         number = float.__float__(value)
         return number if math.isfinite(number) else None
     if isinstance(value, list | tuple):
-        items = [_clean(item) for item in cast("Sequence[Any]", value) if not isinstance(item, list | tuple)]
+        parts = cast("Sequence[Any]", value)
+        items = [None if isinstance(part, list | tuple) else _clean(part) for part in parts]
         alike = all(type(item) is type(items[0]) for item in items)
         return tuple(items) if alike and None not in items else None
     return None

@@ -1,8 +1,8 @@
 """One POST over HTTP/1.1: a single monotonic deadline for all of it, and a cap on the reply.
 
 Written on sockets because the usual clients do neither: their timeouts start anew with every byte that
-drips in, and they unpack whatever a reply claims to hold. It also keeps ``http.client`` out of the host, which
-takes 40 ms to import.
+comes in, and they unpack whatever a reply claims to hold. It also spares the host ``http.client`` and its 40 ms of
+imports.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class HttpClient:
             data += block
         first, *lines = data[:end].decode("latin-1").split("\r\n")
         version, _, tail = first.partition(" ")
-        code = tail[:3]
+        code = tail.partition(" ")[0]
         if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()) or len(code) != 3:
             raise HttpError("the reply is not HTTP/1")
         headers = {

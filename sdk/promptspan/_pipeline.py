@@ -172,6 +172,9 @@ class Pipeline:
         try:
             while notes := self._take():
                 self._keep(notes)
+            if self._hurry:  # what was dropped here, the sender never tells
+                with self._changed:
+                    self._changed.notify_all()
         except BaseException:  # noqa: BLE001  # this thread is all that stands between the application and silence
             _log.exception("promptspan: spans could not be kept")
 
@@ -197,6 +200,7 @@ class Pipeline:
         items: list[Any] = []
         sizes: list[int] = []
         since = time.perf_counter()
+        last = notes[-1]
         for note in notes:
             built = self._built(note)
             if built is not None:
@@ -204,7 +208,7 @@ class Pipeline:
                 spans.append(span)
                 items.append(item)
                 sizes.append(len(item) if type(item) is bytes else note.size_bytes)
-            if time.perf_counter() - since > _BUSY_S and not self._writer_ends:
+            if note is not last and time.perf_counter() - since > _BUSY_S and not self._writer_ends:
                 time.sleep(_BREATH_S)
                 since = time.perf_counter()
         if not items:
@@ -291,7 +295,7 @@ class Pipeline:
     def _flush(self, deadline: float, *, patient: bool) -> bool:
         """Wait for the network; the impatient give up at the first failure, as the spool keeps the spans."""
         ledger, way = self._ledger, self._way
-        goal = ledger.stats().emitted
+        goal = ledger.handed_over()
         if ledger.settled() >= goal:
             return True
         if not self._started:

@@ -53,11 +53,12 @@ class Stats(Tally):
 class Book:
     """Counts of one origin (this process, or the processes before it). Guarded by the ledger's lock."""
 
-    __slots__ = ("dropped", "entered", "lock", "places")
+    __slots__ = ("dropped", "entered", "lock", "no_spans", "places")
 
     def __init__(self, lock: threading.RLock) -> None:
         self.lock = lock
         self.entered = 0
+        self.no_spans = 0
         self.places: dict[Place, int] = {"hands": 0, "memory": 0, "disk": 0, "delivered": 0}
         self.dropped: dict[str, int] = {}
 
@@ -71,6 +72,7 @@ class Book:
         """Take back what turned out to be no span at all."""
         with self.lock:
             self.entered -= count
+            self.no_spans += count
             self.places[place] -= count
 
     def move(self, count: int, source: Place, target: Place) -> None:
@@ -126,10 +128,15 @@ class Ledger:
                 last_error=self.last_error,
             )
 
-    def settled(self) -> int:
-        """How many of our own spans need no more work: delivered or lost."""
+    def handed_over(self) -> int:
+        """How many notes there were, those included that turned out to be no span."""
         with self.lock:
-            return self.own.places["delivered"] + sum(self.own.dropped.values())
+            return self.own.entered + self.own.no_spans + self._waiting()
+
+    def settled(self) -> int:
+        """How many of these need no more work: delivered, lost, or no span at all."""
+        with self.lock:
+            return self.own.places["delivered"] + sum(self.own.dropped.values()) + self.own.no_spans
 
     def attributes(self) -> dict[str, int]:
         """What is sent along with the data, so that the store can show losses."""

@@ -61,7 +61,7 @@ def _accepted(reply: Reply) -> Verdict:
             return Verdict(
                 "wrong", f"HTTP {reply.status} with {content_type or 'no content type'}: not an OTLP receiver"
             )
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return Verdict("wrong", f"HTTP {reply.status}, but the reply is not OTLP")
     return Verdict("taken", message, rejected=max(0, rejected))
 
@@ -71,7 +71,9 @@ def _partial_json(body: bytes) -> tuple[int, str]:
     if not isinstance(reply, dict):
         raise ValueError("not an object")  # noqa: TRY004  # one kind of error for the caller: not OTLP
     fields = cast("dict[str, object]", reply)
-    partial: object = fields.get("partialSuccess", fields.get("partial_success")) or {}
+    partial = fields.get("partialSuccess", fields.get("partial_success"))
+    if partial is None:
+        return 0, ""
     if not isinstance(partial, dict):
         raise ValueError("not an object")  # noqa: TRY004
     facts = cast("dict[str, object]", partial)
