@@ -71,10 +71,9 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
-        if self._signals:
-            return  # the program is about to end, and an impatient further signal means nothing else
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            # After a signal the program is about to end; an impatient further one means nothing else.
+            signal.signal(number, signal.SIG_IGN if self._signals else handler)
 
     @property
     def pids(self) -> dict[str, int]:
