@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import promptspan
 from promptspan_server.demo.application import Application
+from promptspan_server.demo.history import PastCall, bodies
 from promptspan_server.demo.recording import Recording, load_recordings
 from promptspan_server.demo.traffic import PlannedCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
     from opentelemetry.sdk.trace import ReadableSpan
 
 
@@ -51,6 +56,13 @@ def model_spans(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
         for span in exporter.get_finished_spans()
         if (span.attributes or {}).get("gen_ai.operation.name") == "chat"
     ]
+
+
+def plain(value: AnyValue) -> Any:
+    kind = str(value.WhichOneof("value"))
+    if kind == "array_value":
+        return tuple(plain(item) for item in value.array_value.values)
+    return getattr(value, kind)
 
 
 def facts(span: ReadableSpan) -> tuple[Any, ...]:
@@ -128,3 +140,25 @@ async def test_a_search_is_a_workflow_with_the_model_call_inside(exporter: InMem
     assert inner.parent is not None
     assert outer.context is not None
     assert inner.parent.span_id == outer.context.span_id
+
+
+@pytest.mark.parametrize("prompt", ["inbox-summary", "search-rewrite", "contract-extract"])
+async def test_a_past_call_reads_as_the_live_one_does(exporter: InMemorySpanExporter, prompt: str) -> None:
+    plans = [request(recording) for recording in load_recordings() if recording.prompt == prompt]
+    application = Application(latency_scale=0)
+    for plan in plans:
+        await application.handle(plan)
+    live = model_spans(exporter)
+    now = datetime(2026, 3, 4, tzinfo=timezone.utc)
+    [body] = bodies(iter([PastCall(now, str(number), plan) for number, plan in enumerate(plans)]))
+    [scope] = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans
+    their_own = {"gen_ai.response.id", "gen_ai.response.time_to_first_chunk", "promptspan.prompt.template"}
+    for past, span in zip(scope.spans, live, strict=True):
+        told = {one.key: one.value for one in past.attributes if one.key not in their_own}
+        seen = dict(span.attributes or {})
+        assert set(told) <= set(seen)
+        for key, value in told.items():
+            if key not in {"gen_ai.input.messages", "gen_ai.output.messages"}:
+                assert plain(value) == seen[key], key
+            else:
+                assert json.loads(value.string_value) == json.loads(str(seen[key])), key

@@ -20,6 +20,7 @@ from promptspan import _attributes as names
 from promptspan._prompt import Prompt
 from promptspan._version import VERSION
 from promptspan_server.demo.recording import prompt_path
+from promptspan_server.demo.replayed import error_name
 from promptspan_server.demo.settings import ENVIRONMENT, SERVICE
 from promptspan_server.demo.traffic import Traffic, Weather, busyness
 
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
 CALLS_A_DAY = 900
 _BATCH = 500
 _ROLLOUT = ((1.0, 1.0), (2.0, 0.5), (3.0, 0.25))  # younger than so many days: this part of today's share
-_ERRORS = {
-    "rate_limited": "RateLimitError",
-    "server_error": "InternalServerError",
-    "timeout": "ProviderTimeoutError",
-    "dropped": "ConnectionDroppedError",
-}
-
 _Value = str | int | float | bool | Sequence[str]
 
 
@@ -118,7 +112,7 @@ def _span(call: PastCall) -> Span:
     digest = hashlib.blake2b(call.key.encode(), digest_size=40).digest()
     recording = call.plan.recording
     start_ns = math.floor(call.at.timestamp() * 1_000_000) * 1000
-    error = _ERRORS.get(recording.fault or "", "")
+    error = error_name(recording.fault)
     return Span(
         trace_id=digest[:16],
         span_id=digest[16:24],
@@ -138,7 +132,6 @@ def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, 
         names.GEN_AI_OPERATION_NAME: names.OPERATION_CHAT,
         names.GEN_AI_PROVIDER_NAME: recording.provider,
         names.GEN_AI_REQUEST_MODEL: recording.request_model,
-        names.GEN_AI_REQUEST_STREAM: plan.stream,
         names.GEN_AI_PROMPT_NAME: prompt.name,
         names.GEN_AI_PROMPT_VERSION: prompt.version,
         names.PROMPTSPAN_PROMPT_TEMPLATE_HASH: prompt.template_hash,
@@ -146,12 +139,12 @@ def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, 
         names.PROMPTSPAN_PROMPT_OWNER: prompt.owner,
         names.PROMPTSPAN_FEATURE: plan.feature,
         names.PROMPTSPAN_TENANT: plan.tenant,
-        names.USER_ID: hashlib.blake2b(plan.user.encode(), digest_size=8).hexdigest(),
+        names.USER_ID: hashlib.sha256(plan.user.encode()).hexdigest()[:32],
         names.SESSION_ID: plan.session,
-        names.GEN_AI_INPUT_MESSAGES: _messages(
-            ("system", recording.system, None), ("user", recording.input, None)
-        ),
+        names.GEN_AI_INPUT_MESSAGES: _question(recording),
     }
+    if plan.stream:
+        known[names.GEN_AI_REQUEST_STREAM] = True
     if error:
         return known | {names.ERROR_TYPE: error, names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_MISSING}
     prefix = "msg_" if recording.provider == "anthropic" else "chatcmpl-"
@@ -159,7 +152,7 @@ def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, 
         names.GEN_AI_RESPONSE_MODEL: recording.response_model,
         names.GEN_AI_RESPONSE_ID: prefix + response_id,
         names.GEN_AI_RESPONSE_FINISH_REASONS: [recording.finish_reason],
-        names.GEN_AI_OUTPUT_MESSAGES: _messages(("assistant", recording.answer, recording.finish_reason)),
+        names.GEN_AI_OUTPUT_MESSAGES: _answer(recording),
     }
     if plan.stream:
         known[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = recording.ttft_ms / 1000
@@ -201,15 +194,41 @@ def _flags(recording: Recording) -> list[str]:
         "max_tokens": names.FLAG_TRUNCATED,
     }
     found = {by_reason[recording.finish_reason]} if recording.finish_reason in by_reason else set[str]()
-    return sorted(found | ({names.FLAG_REFUSAL} if recording.refusal else set()))
+    if recording.refusal:
+        found.add(names.FLAG_REFUSAL)
+    if recording.prompt == "contract-extract" and not _is_json(recording.answer):
+        found.add(names.FLAG_INVALID_JSON)
+    return sorted(found)
 
 
-def _messages(*said: tuple[str, str, str | None]) -> str:
-    messages: list[dict[str, Any]] = []
-    for role, text, finish_reason in said:
-        message: dict[str, Any] = {"role": role, "parts": [{"type": "text", "content": text}]}
-        messages.append(message | ({"finish_reason": finish_reason} if finish_reason else {}))
-    return json.dumps(messages, ensure_ascii=False)
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _question(recording: Recording) -> str:
+    return _messages(
+        {"role": "system", "parts": [_part(recording.system)]},
+        {"role": "user", "parts": [_part(recording.input)]},
+    )
+
+
+def _answer(recording: Recording) -> str:
+    # OpenAI has a field of its own for refusals; Anthropic refuses in plain words.
+    kind = "refusal" if recording.refusal and recording.provider == "openai" else "text"
+    part = {"type": kind, "content": recording.answer}
+    return _messages({"role": "assistant", "parts": [part], "finish_reason": recording.finish_reason})
+
+
+def _part(text: str) -> dict[str, str]:
+    return {"type": "text", "content": text}
+
+
+def _messages(*said: dict[str, Any]) -> str:
+    return json.dumps(said, ensure_ascii=False)
 
 
 def _attributes(values: dict[str, _Value]) -> list[KeyValue]:

@@ -15,6 +15,7 @@ from promptspan_server.demo.messages import message, message_events
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
 
+    from promptspan_server.demo.recording import Fault
     from promptspan_server.demo.traffic import PlannedCall
 
     Messages = Sequence[dict[str, str]]
@@ -42,6 +43,12 @@ class InternalServerError(ProviderError):
     """The provider's own trouble."""
 
 
+class BadRequestError(ProviderError):
+    """The provider does not take what was asked."""
+
+    status_code = 400
+
+
 class ProviderTimeoutError(ProviderError):
     """No answer in time."""
 
@@ -52,6 +59,15 @@ class ConnectionDroppedError(ProviderError):
     """The stream broke off."""
 
     status_code = 0
+
+
+_ERRORS: dict[Fault, tuple[type[ProviderError], str]] = {
+    "rate_limited": (RateLimitError, "Rate limit reached: limit 500, used 500, requested 1."),
+    "server_error": (InternalServerError, "The server had an error while processing your request."),
+    "bad_request": (BadRequestError, "This model's maximum context length is exceeded."),
+    "timeout": (ProviderTimeoutError, "Request timed out."),
+    "dropped": (ConnectionDroppedError, "peer closed connection without sending complete message body"),
+}
 
 
 class Planned:
@@ -244,15 +260,24 @@ class Anthropic:
             time.sleep(pause_s)
 
 
+def error_name(fault: Fault | None) -> str:
+    """Say what the error of a fault is called on a span.
+
+    Args:
+        fault: What went wrong, if anything.
+
+    Returns:
+        The error's qualified name, empty if nothing did.
+    """
+    if fault is None:
+        return ""
+    kind = _ERRORS[fault][0]
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _fail(plan: PlannedCall, *, dropped: bool = True) -> None:
-    match plan.recording.fault:
-        case "rate_limited":
-            raise RateLimitError("Rate limit reached: limit 500, used 500, requested 1.")
-        case "server_error" | "bad_request":
-            raise InternalServerError("The server had an error while processing your request.")
-        case "timeout":
-            raise ProviderTimeoutError("Request timed out.")
-        case "dropped" if dropped:
-            raise ConnectionDroppedError("peer closed connection without sending complete message body")
-        case _:
-            pass
+    fault = plan.recording.fault
+    if fault is None or (fault == "dropped" and not dropped):
+        return
+    kind, text = _ERRORS[fault]
+    raise kind(text)

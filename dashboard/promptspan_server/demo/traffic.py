@@ -130,6 +130,8 @@ class Traffic:
         recordings = self._recordings[prompt, version]
         recording = recordings[int(dice[2] * len(recordings))]
         recording = _in_time(recording, dice[3], dice[4])
+        if recording.fault is not None and dice[7] > 0.2:
+            recording = replace(recording, fault=None)  # what failed once does not fail each time
         if new and weather.incident:
             recording = misbehaving(recording, dice[5:9])
         elif recording.fault is None and dice[5] < 0.008:
