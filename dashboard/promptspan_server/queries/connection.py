@@ -287,7 +287,7 @@ def _failure(dsn: Dsn, error: Exception) -> StoreUnreachable | QueryFailed:
         )
     if isinstance(code, int) and code:
         return QueryFailed(code, message, _remedy(code))
-    if "HTTP" in message and "response code" in message.lower():
+    if "HTTP status" in message:
         return StoreUnreachable(
             dsn.address, "answers, but not as ClickHouse does", f"check host and port in {DSN_VARIABLE}"
         )

@@ -89,12 +89,8 @@ class CallsOverTime(Query[Point]):
 
 def buckets(time_range: TimeRange) -> list[datetime]:
     """All bucket starts of a range, as the store cuts it: what a chart needs to show a gap as a gap."""
-    step_s = time_range.step_s
-    epoch = from_micros(0)
-    # Weeks begin on Monday in toStartOfInterval; 1970-01-05 was one.
-    origin = from_micros(4 * 86_400 * 1_000_000) if step_s % (7 * 86_400) == 0 else epoch
-    step = timedelta(seconds=step_s)
-    at = origin + ((time_range.start - origin) // step) * step
+    epoch, step = from_micros(0), timedelta(seconds=time_range.step_s)
+    at = epoch + ((time_range.start - epoch) // step) * step
     found: list[datetime] = []
     while at < time_range.end:
         found.append(at)

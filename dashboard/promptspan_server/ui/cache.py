@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
-from promptspan_server.queries.connection import Answer, Store, dsn_from_environment
+from promptspan_server.queries.connection import (
+    DSN_VARIABLE,
+    Answer,
+    InvalidDsn,
+    Store,
+    StoreUnreachable,
+    dsn_from_environment,
+)
 from promptspan_server.queries.freshness import Freshness, FreshnessRow
 
 if TYPE_CHECKING:
@@ -31,8 +38,17 @@ _SETTLED = timedelta(minutes=5)
 
 @st.cache_resource(show_spinner=False)
 def store() -> Store:
-    """Return the process's one store."""
-    return Store(dsn_from_environment())
+    """Return the process's one store.
+
+    Raises:
+        StoreUnreachable: The environment does not name one that can be understood.
+    """
+    try:
+        return Store(dsn_from_environment())
+    except InvalidDsn as error:
+        raise StoreUnreachable(
+            DSN_VARIABLE, f"is not a store: {error}", "set it right and start again"
+        ) from error
 
 
 def ask(query: Query[Row]) -> Answer[Row]:

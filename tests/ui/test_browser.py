@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from promptspan_server.queries.scope import TimeRange
+from promptspan_server.ui.config import streamlit_args
+from promptspan_server.ui.window import interval, stamp
+from ui.seed import HOSTILE, PROMPT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from queries.live_store import LiveStore
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+_FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+_WAIT_MS = 60_000
+# Streamlit looks for its server below the path of the page first, when a page is opened by its address.
+_PROBE = re.compile(r"/_stcore/(health|host-config)$")
+
+
+@dataclass
+class Visit:
+    """A page in a browser, and everything that went wrong in it."""
+
+    page: Page
+    base: str
+    complaints: list[str] = field(default_factory=list[str])
+
+    def open(self, address: str = "") -> Page:
+        self.page.goto(f"{self.base}/{address}")
+        return self.page
+
+    def clean(self) -> None:
+        """Assert that neither the page nor the console says anything is wrong."""
+        assert self.complaints == []
+        assert self.page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
+
+
+@pytest.fixture(scope="module")
+def served(live: LiveStore, told: dict[str, Any]) -> Iterator[str]:
+    """The dashboard as `promptspan up` starts it."""
+    assert told
+    with serving(live.dsn) as base:
+        yield base
+
+
+@contextmanager
+def serving(dsn: str, **environment: str) -> Generator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    process = subprocess.Popen(
+        streamlit_args(port),
+        env=os.environ | {"PROMPTSPAN_CLICKHOUSE_URL": dsn} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    output = process.stdout
+    deadline = threading.Timer(_WAIT_MS / 1000, process.kill)
+    deadline.start()
+    drain = threading.Thread(target=output.read, daemon=True)
+    try:
+        # It says where it listens once it does.
+        assert any("URL:" in line for line in output), "the dashboard did not start"
+        deadline.cancel()
+        drain.start()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        deadline.cancel()
+        process.terminate()
+        process.wait(20)
+        if drain.is_alive():
+            drain.join(10)
+        output.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visiting(chromium: Browser, base: str, **options: Any) -> Generator[Visit]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, **options)
+    page = context.new_page()
+    page.set_default_timeout(_WAIT_MS)
+    visit = Visit(page, base)
+    page.on("pageerror", lambda error: visit.complaints.append(f"script: {error}"))
+    page.on(
+        "response",
+        lambda answer: (
+            visit.complaints.append(f"{answer.status} {answer.url}")
+            if answer.status >= 400 and not _PROBE.search(answer.url)
+            else None
+        ),
+    )
+    page.on(
+        "console",
+        lambda message: (
+            visit.complaints.append(f"console: {message.text}")
+            if message.type == "error" and not _PROBE.search(message.location.get("url", ""))
+            else None
+        ),
+    )
+    yield visit
+    context.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, served: str) -> Iterator[Visit]:
+    with visiting(chromium, served) as opened:
+        yield opened
+
+
+def fixed_range(hours: int = 12) -> str:
+    end = datetime.now(timezone.utc).replace(microsecond=0)
+    return interval(TimeRange(end - timedelta(hours=hours), end))
+
+
+def value_of(page: Page, label: str) -> str:
+    """Read the number under a label."""
+    tile = page.locator(".tile", has=page.locator("dt", has_text=re.compile(f"^{re.escape(label)}")))
+    return tile.locator(".value").inner_text()
+
+
+def test_the_way_from_the_overview_to_the_text_of_one_call(
+    visit: Visit, live: LiveStore, told: dict[str, Any]
+) -> None:
+    page = visit.open(f"?range={fixed_range()}&feature=inbox-summary")
+    page.locator(".tile .value").first.wait_for()
+    assert value_of(page, "Model calls") == "77"
+    cost = live.value("SELECT sum(cost_usd) FROM llm_costs WHERE feature = 'inbox-summary' AND billable")
+    assert value_of(page, "Cost in 6 h") == f"${cost:.3f}"
+
+    page.get_by_role("link", name=PROMPT, exact=True).first.click()
+    page.wait_for_url(re.compile(r"/prompt\?"))
+    page.get_by_text("+You summarise e-mails in one sentence.").wait_for()
+    versions = page.get_by_role("table", name="Versions")
+    versions.wait_for()
+    failed = versions.get_by_role("row", name=re.compile("^v7")).get_by_role("link", name="16.2")
+    failed.click()
+
+    page.wait_for_url(re.compile(r"/traces\?"))
+    calls = page.get_by_role("table", name="Model calls, each leading to its trace")
+    calls.wait_for()
+    assert calls.get_by_role("row").count() == 7
+    calls.get_by_role("link").first.click()
+
+    page.wait_for_url(re.compile(r"/trace\?"))
+    page.get_by_text("failed with RateLimitError after").wait_for()
+    visit.clean()
+
+    page.go_back()
+    calls.wait_for()
+    assert "errors=true" in page.url
+    page.go_back()
+    versions.wait_for()
+    page.go_back()
+    page.get_by_text("77 model calls").wait_for()
+    assert value_of(page, "Model calls") == "77"
+    visit.clean()
+
+
+def test_a_trace_opened_by_its_address_shows_what_was_said(visit: Visit, told: dict[str, Any]) -> None:
+    slow = told["slow"]
+    page = visit.open(f"trace?trace={slow['trace_id']}&span={slow['span_id']}&at={stamp(slow['ts'])}")
+    page.get_by_text("At the depot.").wait_for()
+    page.get_by_role("table", name="Disjoint token buckets with their prices").wait_for()
+    assert value_of(page, "Tokens, in + out") == "1,000 + 100"
+    visit.clean()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_opens_without_a_complaint_in_both_themes(
+    chromium: Browser, served: str, theme: str
+) -> None:
+    seen = {
+        "": "By prompt and version",
+        "prompt": "choose one to see its versions",
+        f"prompt?prompt={PROMPT}": "What changed in the template",
+        "traces": "there are more",
+        "trace": "Which trace?",
+        "health": "Model calls per minute",
+    }
+    with visiting(chromium, served, color_scheme=theme) as visit:
+        for address, words in seen.items():
+            visit.open(address).get_by_text(words).first.wait_for()
+            visit.page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
+            visit.clean()
+
+
+def test_hostile_names_run_no_script_and_are_read_as_they_are(visit: Visit, told: dict[str, Any]) -> None:
+    hostile = told["hostile"]
+    visit.page.on("dialog", lambda dialog: visit.complaints.append(f"dialog: {dialog.message}"))
+    for address in (
+        "",
+        "traces?flag=%28none%29",
+        f"trace?trace={hostile['trace_id']}&span={hostile['span_id']}&at={stamp(hostile['ts'])}",
+    ):
+        page = visit.open(address)
+        page.locator(".promptspan-title").wait_for(state="attached")
+        page.locator("[data-testid=stCaptionContainer]").first.wait_for()
+        assert page.locator("img[src=x]").count() == 0
+    page.get_by_text(HOSTILE).first.wait_for()
+    visit.clean()
+
+
+def test_a_copied_address_gives_the_same_numbers_in_another_time_zone(chromium: Browser, served: str) -> None:
+    found: list[list[str]] = []
+    address = f"?range={fixed_range(3)}&environment=prod"
+    for zone in ("Pacific/Auckland", "America/Los_Angeles"):
+        with visiting(chromium, served, timezone_id=zone) as visit:
+            page = visit.open(address)
+            page.locator(".tile .value").first.wait_for()
+            found.append(page.locator(".tile .value").all_inner_texts())
+    assert found[0] == found[1]
+
+
+def test_choosing_a_range_is_one_step_back(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_text("live, every 15 s").wait_for()
+    page.get_by_role("radio", name="1 h").or_(page.get_by_role("button", name="1 h")).first.click()
+    page.get_by_text("fixed range").wait_for()
+    assert "range=" in page.url
+    page.go_back()
+    page.get_by_text("live, every 15 s").wait_for()
+    assert "range=" not in page.url
+    visit.clean()
+
+
+def test_the_menu_keeps_the_range(visit: Visit) -> None:
+    chosen = fixed_range(2)
+    page = visit.open(f"?range={chosen}")
+    page.get_by_text("fixed range").wait_for()
+    page.get_by_role("link", name="Traces", exact=True).click()
+    page.wait_for_url(re.compile(rf"/traces\?range={chosen}"))
+    page.get_by_text("fixed range").wait_for()
+    visit.clean()
+
+
+def test_a_table_sorts_by_its_headings(visit: Visit) -> None:
+    page = visit.open("?feature=inbox-summary")
+    table = page.get_by_role("table", name="Prompt versions with calls, failures, latency and cost")
+    table.wait_for()
+    assert table.get_by_role("row").nth(1).get_by_role("cell").nth(1).inner_text() == "v6"
+    heading = table.get_by_role("columnheader", name="Failed")
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert table.get_by_role("row").nth(1).get_by_role("cell").nth(1).inner_text() == "v7"
+    visit.clean()
+
+
+def test_an_empty_store_shows_the_endpoint_to_copy(chromium: Browser, empty: LiveStore) -> None:
+    endpoint = f"http://127.0.0.1:{empty.otlp_port}"
+    with serving(empty.dsn, PROMPTSPAN_OTLP_ENDPOINT=endpoint) as base, visiting(chromium, base) as visit:
+        page = visit.open()
+        page.get_by_text("No calls yet").wait_for()
+        page.locator("[data-testid=stCode]", has_text=re.compile(f"^{endpoint}$")).wait_for()
+        visit.clean()
+
+
+def test_a_token_is_asked_for_once_and_the_address_is_kept(
+    chromium: Browser, live: LiveStore, told: dict[str, Any]
+) -> None:
+    slow = told["slow"]
+    with serving(live.dsn, PROMPTSPAN_TOKEN="s3cret") as base, visiting(chromium, base) as visit:
+        page = visit.open(f"trace?trace={slow['trace_id']}&at={stamp(slow['ts'])}")
+        page.get_by_role("textbox", name="Token").fill("s3cret")
+        page.get_by_role("button", name="Open").click()
+        page.get_by_text("At the depot.").wait_for()
+        page.get_by_role("link", name="Overview").click()
+        page.get_by_text("By prompt and version").wait_for()
+        assert page.get_by_role("textbox", name="Token").count() == 0
+        visit.clean()
