@@ -29,7 +29,7 @@ def send_and_see(endpoint: str, token: str | None, store: Store) -> Finding:
     trace_id = secrets.token_hex(16)
     began = time.perf_counter()
     try:
-        reply = post(f"{endpoint.rstrip('/')}/v1/traces", _span(trace_id), _headers(token))
+        reply = post(f"{endpoint.rstrip('/')}/v1/traces", _span(trace_id), _headers(token), _PATIENCE_S)
     except CommandError as error:
         return Finding(_CHECK, Status.fail, error.message, "see OTLP/HTTP", unreachable=True)
     if reply.status_code != 200:

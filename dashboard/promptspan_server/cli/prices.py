@@ -9,6 +9,7 @@ from promptspan_server.cli.options import DsnOption, Format, FormatOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from promptspan_server.queries.price_book import PriceRow
     from promptspan_server.queries.query import Query
@@ -116,8 +117,8 @@ def _cells(row: "PriceRow") -> list[object]:
         row.price_id,
         row.tier or None,
         row.tenant or None,
-        None if open_start else row.valid_from.isoformat(),
-        None if open_end else row.valid_to.isoformat(),
+        None if open_start else _moment(row.valid_from),
+        None if open_end else _moment(row.valid_to),
         row.input_from,
         number(row.input_usd),
         number(row.cache_read_usd),
@@ -125,3 +126,8 @@ def _cells(row: "PriceRow") -> list[object]:
         number(row.output_usd),
         row.source,
     ]
+
+
+def _moment(time: "datetime") -> str:
+    """A date where it is midnight, which prices mostly are, else date and time; UTC."""
+    return time.strftime("%Y-%m-%d" if time.hour == time.minute == time.second == 0 else "%Y-%m-%d %H:%M:%S")

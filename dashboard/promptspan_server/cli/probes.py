@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import grpc
     import httpx
 
-_TIMEOUT_S = 3.0
+_TIMEOUT_S = 5.0
 _START = "start it with `promptspan up`, or name the right address"
 _TOKEN = "set PROMPTSPAN_TOKEN to the token that it was started with"  # noqa: S105  a sentence
 # An export request with no spans in it: accepted by every receiver, stored by none.
@@ -98,31 +98,31 @@ def bearer(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+def post(url: str, body: bytes, headers: dict[str, str], timeout_s: float = _TIMEOUT_S) -> httpx.Response:
     """Send one request, without following redirects; loopback is reached directly, whatever proxies are set.
 
     Raises:
         CommandError: No answer.
     """
-    return _request("POST", url, body, headers)
+    return _request("POST", url, body, headers, timeout_s)
 
 
 def get(url: str) -> httpx.Response:
     """As `post`, for a GET."""
-    return _request("GET", url, b"", {})
+    return _request("GET", url, b"", {}, _TIMEOUT_S)
 
 
-def _request(method: str, url: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+def _request(method: str, url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> httpx.Response:
     import httpx
 
     host = urlsplit(url).hostname
     if not url.startswith(("http://", "https://")) or not host:
         raise CommandError(f"{url} is not an address: http://host:port was expected")
     try:
-        with httpx.Client(timeout=_TIMEOUT_S, trust_env=not is_loopback(host)) as client:
+        with httpx.Client(timeout=timeout_s, trust_env=not is_loopback(host)) as client:
             return client.request(method, url, content=body, headers=headers)
     except httpx.TimeoutException as error:
-        raise CommandError(f"{url} does not answer within {_TIMEOUT_S:.0f} s") from error
+        raise CommandError(f"{url} does not answer within {timeout_s:.0f} s") from error
     except httpx.HTTPError as error:
         raise CommandError(f"{url} cannot be reached ({error or type(error).__name__})") from error
 
