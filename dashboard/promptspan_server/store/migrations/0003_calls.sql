@@ -133,7 +133,7 @@ CREATE TABLE quarantine
     instrumentation LowCardinality(String) CODEC(ZSTD(1)),
     field LowCardinality(String) COMMENT 'column that the value was meant for' CODEC(ZSTD(1)),
     value String COMMENT 'as it came, cut at 256 characters' CODEC(ZSTD(1)),
-    reason LowCardinality(String) COMMENT 'not a number, negative, absurd, future, ancient, ...' CODEC(ZSTD(1))
+    reason LowCardinality(String) COMMENT 'negative, absurd, not a whole number, clock' CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)

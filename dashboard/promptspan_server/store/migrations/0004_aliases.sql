@@ -7,7 +7,7 @@ CREATE TABLE attribute_aliases
     attribute String COMMENT 'key of the span attribute; inside JSON: key.path.to.value, first element of an array: key.0',
     field LowCardinality(String) COMMENT 'field of ours; empty for an attribute that is only taken apart',
     priority UInt16 COMMENT '0 to 999, lowest wins',
-    is_json Bool DEFAULT false COMMENT 'the value is JSON whose members are attributes too, three levels deep'
+    reading LowCardinality(String) DEFAULT ' ' COMMENT 'one sign: blank = as it is; * = JSON whose members are attributes too, three levels deep; and of counts: = what remains beside the other counts, + beside the total, ? beside or within, as the names of the cache counts say'
 )
 ENGINE = ReplacingMergeTree
 ORDER BY attribute
@@ -123,38 +123,38 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
 
 -- OpenInference (openinference-semantic-conventions; Arize Phoenix). llm.model_name is the model of the answer, or of the
 -- request where there is none.
-INSERT INTO attribute_aliases (attribute, field, priority, is_json) VALUES
-    ('openinference.span.kind', 'operation', 50, false),
-    ('llm.provider', 'provider', 50, false),
-    ('llm.system', 'provider', 51, false),
-    ('llm.request.model_name', 'request_model', 50, false),
-    ('llm.response.model_name', 'response_model', 50, false),
-    ('llm.model_name', 'model', 50, false),
-    ('embedding.model_name', 'model', 51, false),
-    ('llm.token_count.prompt', 'input_tokens', 50, false),
-    ('llm.token_count.completion', 'output_tokens', 50, false),
-    ('llm.token_count.total', 'total_tokens', 50, false),
-    ('llm.token_count.prompt_details.cache_read', 'cache_read_tokens', 50, false),
-    ('llm.token_count.prompt_details.cache_input', 'cache_read_tokens', 51, false),
-    ('llm.token_count.prompt_details.cache_write', 'cache_write_tokens', 50, false),
-    ('llm.token_count.prompt_details.audio', 'audio_input_tokens', 50, false),
-    ('llm.token_count.completion_details.reasoning', 'reasoning_tokens', 50, false),
-    ('llm.token_count.completion_details.audio', 'audio_output_tokens', 50, false),
-    ('llm.finish_reason', 'finish_reasons', 50, false),
-    ('llm.prompt_template.version', 'prompt_version', 50, false),
-    ('llm.prompt_template.template', 'template', 50, false),
-    ('llm.invocation_parameters', '', 0, true),
-    ('llm.invocation_parameters.model', 'request_model', 55, false),
-    ('llm.invocation_parameters.stream', 'streaming', 55, false),
-    ('llm.invocation_parameters.service_tier', 'service_tier', 59, false),
-    ('embedding.invocation_parameters', '', 0, true),
-    ('embedding.invocation_parameters.model', 'request_model', 56, false),
-    ('input.value', 'input', 50, false),
-    ('output.value', 'output', 50, true),
-    ('output.value.id', 'response_id', 55, false),
-    ('output.value.service_tier', 'service_tier', 55, false),
-    ('output.value.stop_reason', 'finish_reasons', 55, false),
-    ('output.value.choices.0.finish_reason', 'finish_reasons', 56, false);
+INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
+    ('openinference.span.kind', 'operation', 50, ' '),
+    ('llm.provider', 'provider', 50, ' '),
+    ('llm.system', 'provider', 51, ' '),
+    ('llm.request.model_name', 'request_model', 50, ' '),
+    ('llm.response.model_name', 'response_model', 50, ' '),
+    ('llm.model_name', 'model', 50, ' '),
+    ('embedding.model_name', 'model', 51, ' '),
+    ('llm.token_count.prompt', 'input_tokens', 50, ' '),
+    ('llm.token_count.completion', 'output_tokens', 50, ' '),
+    ('llm.token_count.total', 'total_tokens', 50, ' '),
+    ('llm.token_count.prompt_details.cache_read', 'cache_read_tokens', 50, ' '),
+    ('llm.token_count.prompt_details.cache_input', 'cache_read_tokens', 51, ' '),
+    ('llm.token_count.prompt_details.cache_write', 'cache_write_tokens', 50, ' '),
+    ('llm.token_count.prompt_details.audio', 'audio_input_tokens', 50, ' '),
+    ('llm.token_count.completion_details.reasoning', 'reasoning_tokens', 50, ' '),
+    ('llm.token_count.completion_details.audio', 'audio_output_tokens', 50, ' '),
+    ('llm.finish_reason', 'finish_reasons', 50, ' '),
+    ('llm.prompt_template.version', 'prompt_version', 50, ' '),
+    ('llm.prompt_template.template', 'template', 50, ' '),
+    ('llm.invocation_parameters', '', 0, '*'),
+    ('llm.invocation_parameters.model', 'request_model', 55, ' '),
+    ('llm.invocation_parameters.stream', 'streaming', 55, ' '),
+    ('llm.invocation_parameters.service_tier', 'service_tier', 59, ' '),
+    ('embedding.invocation_parameters', '', 0, '*'),
+    ('embedding.invocation_parameters.model', 'request_model', 56, ' '),
+    ('input.value', 'input', 50, ' '),
+    ('output.value', 'output', 50, '*'),
+    ('output.value.id', 'response_id', 55, ' '),
+    ('output.value.service_tier', 'service_tier', 55, ' '),
+    ('output.value.stop_reason', 'finish_reasons', 55, ' '),
+    ('output.value.choices.0.finish_reason', 'finish_reasons', 56, ' ');
 
 -- OpenLIT (openlit.semcov).
 INSERT INTO attribute_aliases (attribute, field, priority) VALUES
@@ -165,61 +165,61 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
 
 -- Langfuse 5 (langfuse/_client/attributes.py). `model.name` is the model of the answer, or of the request where there is none.
 -- `completion_start_time` is written for streams alone.
-INSERT INTO attribute_aliases (attribute, field, priority, is_json) VALUES
-    ('langfuse.observation.type', 'operation', 70, false),
-    ('langfuse.observation.model.name', 'model', 70, false),
-    ('langfuse.observation.model.parameters', '', 0, true),
-    ('langfuse.observation.model.parameters.service_tier', 'service_tier', 75, false),
-    ('langfuse.observation.usage_details', '', 0, true),
-    ('langfuse.observation.completion_start_time', 'first_token_at', 70, false),
-    ('langfuse.observation.metadata.finish_reason', 'finish_reasons', 70, false),
-    ('langfuse.observation.level', 'level', 70, false),
-    ('langfuse.observation.status_message', 'error_message', 70, false),
-    ('langfuse.observation.prompt.name', 'prompt_name', 70, false),
-    ('langfuse.observation.prompt.version', 'prompt_version', 70, false),
-    ('langfuse.observation.input', 'input', 70, false),
-    ('langfuse.observation.output', 'output', 70, false),
-    ('langfuse.user.id', 'user_id', 70, false),
-    ('langfuse.session.id', 'session_id', 70, false),
-    ('langfuse.environment', 'environment', 70, false);
+INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
+    ('langfuse.observation.type', 'operation', 70, ' '),
+    ('langfuse.observation.model.name', 'model', 70, ' '),
+    ('langfuse.observation.model.parameters', '', 0, '*'),
+    ('langfuse.observation.model.parameters.service_tier', 'service_tier', 75, ' '),
+    ('langfuse.observation.usage_details', '', 0, '*'),
+    ('langfuse.observation.completion_start_time', 'first_token_at', 70, ' '),
+    ('langfuse.observation.metadata.finish_reason', 'finish_reasons', 70, ' '),
+    ('langfuse.observation.level', 'level', 70, ' '),
+    ('langfuse.observation.status_message', 'error_message', 70, ' '),
+    ('langfuse.observation.prompt.name', 'prompt_name', 70, ' '),
+    ('langfuse.observation.prompt.version', 'prompt_version', 70, ' '),
+    ('langfuse.observation.input', 'input', 70, ' '),
+    ('langfuse.observation.output', 'output', 70, ' '),
+    ('langfuse.user.id', 'user_id', 70, ' '),
+    ('langfuse.session.id', 'session_id', 70, ' '),
+    ('langfuse.environment', 'environment', 70, ' ');
 
 -- Langfuse's own buckets: `input` and `output` are what remains beside the others (its LangChain handler subtracts them).
-INSERT INTO attribute_aliases (attribute, field, priority) VALUES
-    ('langfuse.observation.usage_details.input', 'input_tokens_beside_parts', 70),
-    ('langfuse.observation.usage_details.output', 'output_tokens_beside_parts', 70),
-    ('langfuse.observation.usage_details.total', 'total_tokens', 70),
-    ('langfuse.observation.usage_details.input_cached_tokens', 'cache_read_tokens_beside_input', 70),
-    ('langfuse.observation.usage_details.input_cache_read', 'cache_read_tokens_beside_input', 71),
-    ('langfuse.observation.usage_details.cache_read', 'cache_read_tokens_beside_input', 72),
-    ('langfuse.observation.usage_details.input_cache_creation', 'cache_write_tokens_beside_input', 70),
-    ('langfuse.observation.usage_details.cache_creation', 'cache_write_tokens_beside_input', 71),
-    ('langfuse.observation.usage_details.cache_write', 'cache_write_tokens_beside_input', 72),
-    ('langfuse.observation.usage_details.input_ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 70),
-    ('langfuse.observation.usage_details.input_ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 70),
-    ('langfuse.observation.usage_details.cache_creation_ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 71),
-    ('langfuse.observation.usage_details.cache_creation_ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 71),
-    ('langfuse.observation.usage_details.input_audio', 'audio_input_tokens_beside_input', 70),
-    ('langfuse.observation.usage_details.input_audio_tokens', 'audio_input_tokens_beside_input', 71),
-    ('langfuse.observation.usage_details.output_reasoning', 'reasoning_tokens_beside_output', 70),
-    ('langfuse.observation.usage_details.output_reasoning_tokens', 'reasoning_tokens_beside_output', 71),
-    ('langfuse.observation.usage_details.output_audio', 'audio_output_tokens_beside_output', 70),
-    ('langfuse.observation.usage_details.output_audio_tokens', 'audio_output_tokens_beside_output', 71);
+INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
+    ('langfuse.observation.usage_details.input', 'input_tokens', 70, '='),
+    ('langfuse.observation.usage_details.output', 'output_tokens', 70, '='),
+    ('langfuse.observation.usage_details.total', 'total_tokens', 70, ' '),
+    ('langfuse.observation.usage_details.input_cached_tokens', 'cache_read_tokens', 70, '+'),
+    ('langfuse.observation.usage_details.input_cache_read', 'cache_read_tokens', 71, '+'),
+    ('langfuse.observation.usage_details.cache_read', 'cache_read_tokens', 72, '+'),
+    ('langfuse.observation.usage_details.input_cache_creation', 'cache_write_tokens', 70, '+'),
+    ('langfuse.observation.usage_details.cache_creation', 'cache_write_tokens', 71, '+'),
+    ('langfuse.observation.usage_details.cache_write', 'cache_write_tokens', 72, '+'),
+    ('langfuse.observation.usage_details.input_ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 70, ' '),
+    ('langfuse.observation.usage_details.input_ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 70, ' '),
+    ('langfuse.observation.usage_details.cache_creation_ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 71, ' '),
+    ('langfuse.observation.usage_details.cache_creation_ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 71, ' '),
+    ('langfuse.observation.usage_details.input_audio', 'audio_input_tokens', 70, '+'),
+    ('langfuse.observation.usage_details.input_audio_tokens', 'audio_input_tokens', 71, '+'),
+    ('langfuse.observation.usage_details.output_reasoning', 'reasoning_tokens', 70, '+'),
+    ('langfuse.observation.usage_details.output_reasoning_tokens', 'reasoning_tokens', 71, '+'),
+    ('langfuse.observation.usage_details.output_audio', 'audio_output_tokens', 70, '+'),
+    ('langfuse.observation.usage_details.output_audio_tokens', 'audio_output_tokens', 71, '+');
 
 -- Logfire (logfire/_internal/integrations/llm_providers) and pydantic-ai (pydantic_ai/usage.py).
-INSERT INTO attribute_aliases (attribute, field, priority, is_json) VALUES
-    ('gen_ai.client.operation.time_to_first_chunk', 'ttft_s', 80, false),
-    ('gen_ai.usage.raw', '', 0, true),
-    ('gen_ai.usage.details.reasoning_tokens', 'reasoning_tokens', 80, false),
-    ('gen_ai.usage.details.cache_read_tokens', 'cache_read_tokens', 80, false),
-    ('gen_ai.usage.details.cached_tokens', 'cache_read_tokens', 81, false),
-    ('gen_ai.usage.details.cache_write_tokens', 'cache_write_tokens', 80, false),
-    ('gen_ai.usage.details.input_audio_tokens', 'audio_input_tokens', 80, false),
-    ('gen_ai.usage.details.output_audio_tokens', 'audio_output_tokens', 80, false),
-    ('request_data', '', 0, true),
-    ('request_data.model', 'request_model', 89, false),
-    ('request_data.stream', 'streaming', 89, false),
-    ('duration', 'duration_s', 80, false),
-    ('logfire.span_type', 'span_type', 80, false);
+INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
+    ('gen_ai.client.operation.time_to_first_chunk', 'ttft_s', 80, ' '),
+    ('gen_ai.usage.raw', '', 0, '*'),
+    ('gen_ai.usage.details.reasoning_tokens', 'reasoning_tokens', 80, ' '),
+    ('gen_ai.usage.details.cache_read_tokens', 'cache_read_tokens', 80, ' '),
+    ('gen_ai.usage.details.cached_tokens', 'cache_read_tokens', 81, ' '),
+    ('gen_ai.usage.details.cache_write_tokens', 'cache_write_tokens', 80, ' '),
+    ('gen_ai.usage.details.input_audio_tokens', 'audio_input_tokens', 80, ' '),
+    ('gen_ai.usage.details.output_audio_tokens', 'audio_output_tokens', 80, ' '),
+    ('request_data', '', 0, '*'),
+    ('request_data.model', 'request_model', 89, ' '),
+    ('request_data.stream', 'streaming', 89, ' '),
+    ('duration', 'duration_s', 80, ' '),
+    ('logfire.span_type', 'span_type', 80, ' ');
 
 -- LiteLLM (litellm/integrations/opentelemetry.py).
 INSERT INTO attribute_aliases (attribute, field, priority) VALUES
@@ -243,7 +243,6 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('ai.response.model', 'response_model', 95),
     ('ai.response.id', 'response_id', 95),
     ('ai.response.finishReason', 'finish_reasons', 95),
-    ('ai.response.msToFirstChunk', 'ttft_ms', 95),
     ('ai.usage.promptTokens', 'input_tokens', 95),
     ('ai.usage.inputTokens', 'input_tokens', 96),
     ('ai.usage.tokens', 'input_tokens', 97),
@@ -261,8 +260,8 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
 -- Usage as the provider's API returned it, inside JSON: OpenAI's chat completions and responses, Anthropic's messages, Gemini's
 -- generateContent, Bedrock's converse, OpenRouter's cost. `input_tokens` alone does not say whether the cache is in it (OpenAI's
 -- responses) or beside it (Anthropic): the names of the cache counts do.
-INSERT INTO attribute_aliases (attribute, field, priority)
-SELECT concat(prefix, '.', usage.1), usage.2, prefix_priority + usage.3
+INSERT INTO attribute_aliases (attribute, field, priority, reading)
+SELECT concat(prefix, '.', usage.1), usage.2, prefix_priority + usage.3, usage.4
 FROM
 (
     SELECT source.1 AS prefix, source.2 AS prefix_priority
@@ -272,43 +271,43 @@ FROM
 CROSS JOIN
 (
     SELECT arrayJoin([
-        ('prompt_tokens', 'input_tokens', 0),
-        ('completion_tokens', 'output_tokens', 0),
-        ('input_tokens', 'input_tokens_as_provider', 0),
-        ('output_tokens', 'output_tokens', 1),
-        ('total_tokens', 'total_tokens', 0),
-        ('prompt_tokens_details.cached_tokens', 'cache_read_tokens', 0),
-        ('prompt_tokens_details.cache_write_tokens', 'cache_write_tokens', 0),
-        ('prompt_tokens_details.cache_creation_tokens', 'cache_write_tokens', 1),
-        ('prompt_tokens_details.audio_tokens', 'audio_input_tokens', 0),
-        ('completion_tokens_details.reasoning_tokens', 'reasoning_tokens', 0),
-        ('completion_tokens_details.audio_tokens', 'audio_output_tokens', 0),
-        ('input_tokens_details.cached_tokens', 'cache_read_tokens', 1),
-        ('input_tokens_details.cache_write_tokens', 'cache_write_tokens', 2),
-        ('input_tokens_details.audio_tokens', 'audio_input_tokens', 1),
-        ('output_tokens_details.reasoning_tokens', 'reasoning_tokens', 1),
-        ('output_tokens_details.audio_tokens', 'audio_output_tokens', 1),
-        ('output_tokens_details.thinking_tokens', 'reasoning_tokens', 2),
-        ('cache_read_input_tokens', 'cache_read_tokens_beside_input', 0),
-        ('cache_creation_input_tokens', 'cache_write_tokens_beside_input', 0),
-        ('cache_creation.ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 0),
-        ('cache_creation.ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 0),
-        ('promptTokenCount', 'input_tokens', 2),
-        ('candidatesTokenCount', 'output_tokens_beside_parts', 2),
-        ('thoughtsTokenCount', 'reasoning_tokens_beside_output', 2),
-        ('cachedContentTokenCount', 'cache_read_tokens', 2),
-        ('totalTokenCount', 'total_tokens', 2),
-        ('prompt_token_count', 'input_tokens', 3),
-        ('candidates_token_count', 'output_tokens_beside_parts', 3),
-        ('thoughts_token_count', 'reasoning_tokens_beside_output', 3),
-        ('cached_content_token_count', 'cache_read_tokens', 3),
-        ('total_token_count', 'total_tokens', 3),
-        ('inputTokens', 'input_tokens_as_provider', 4),
-        ('outputTokens', 'output_tokens', 4),
-        ('cacheReadInputTokens', 'cache_read_tokens_beside_input', 4),
-        ('cacheWriteInputTokens', 'cache_write_tokens_beside_input', 4),
-        ('service_tier', 'service_tier', 0),
-        ('cost', 'reported_cost_usd', 0)]) AS usage
+        ('prompt_tokens', 'input_tokens', 0, ' '),
+        ('completion_tokens', 'output_tokens', 0, ' '),
+        ('input_tokens', 'input_tokens', 0, '?'),
+        ('output_tokens', 'output_tokens', 1, ' '),
+        ('total_tokens', 'total_tokens', 0, ' '),
+        ('prompt_tokens_details.cached_tokens', 'cache_read_tokens', 0, ' '),
+        ('prompt_tokens_details.cache_write_tokens', 'cache_write_tokens', 0, ' '),
+        ('prompt_tokens_details.cache_creation_tokens', 'cache_write_tokens', 1, ' '),
+        ('prompt_tokens_details.audio_tokens', 'audio_input_tokens', 0, ' '),
+        ('completion_tokens_details.reasoning_tokens', 'reasoning_tokens', 0, ' '),
+        ('completion_tokens_details.audio_tokens', 'audio_output_tokens', 0, ' '),
+        ('input_tokens_details.cached_tokens', 'cache_read_tokens', 1, ' '),
+        ('input_tokens_details.cache_write_tokens', 'cache_write_tokens', 2, ' '),
+        ('input_tokens_details.audio_tokens', 'audio_input_tokens', 1, ' '),
+        ('output_tokens_details.reasoning_tokens', 'reasoning_tokens', 1, ' '),
+        ('output_tokens_details.audio_tokens', 'audio_output_tokens', 1, ' '),
+        ('output_tokens_details.thinking_tokens', 'reasoning_tokens', 2, ' '),
+        ('cache_read_input_tokens', 'cache_read_tokens', 0, '+'),
+        ('cache_creation_input_tokens', 'cache_write_tokens', 0, '+'),
+        ('cache_creation.ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 0, ' '),
+        ('cache_creation.ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 0, ' '),
+        ('promptTokenCount', 'input_tokens', 2, ' '),
+        ('candidatesTokenCount', 'output_tokens', 2, '='),
+        ('thoughtsTokenCount', 'reasoning_tokens', 2, '+'),
+        ('cachedContentTokenCount', 'cache_read_tokens', 2, ' '),
+        ('totalTokenCount', 'total_tokens', 2, ' '),
+        ('prompt_token_count', 'input_tokens', 3, ' '),
+        ('candidates_token_count', 'output_tokens', 3, '='),
+        ('thoughts_token_count', 'reasoning_tokens', 3, '+'),
+        ('cached_content_token_count', 'cache_read_tokens', 3, ' '),
+        ('total_token_count', 'total_tokens', 3, ' '),
+        ('inputTokens', 'input_tokens', 4, '?'),
+        ('outputTokens', 'output_tokens', 4, ' '),
+        ('cacheReadInputTokens', 'cache_read_tokens', 4, '+'),
+        ('cacheWriteInputTokens', 'cache_write_tokens', 4, '+'),
+        ('service_tier', 'service_tier', 0, ' '),
+        ('cost', 'reported_cost_usd', 0, ' ')]) AS usage
 ) AS usages;
 
 -- Operations: GenAI well-known names are their own; what others call them. Only chat, text_completion, generate_content and

@@ -50,45 +50,41 @@ CREATE TABLE normalised_calls
     template String,
     template_owner String,
     template_description String,
-    problems Array(Tuple(field LowCardinality(String), value String, reason LowCardinality(String)))
+    problems Array(Tuple(field String, value String)) COMMENT 'values that were set aside'
 )
 ENGINE = Null;
 
--- Read from the inside out: 1. facts of a span, 2. their meaning, 3. typed values, 4. what follows from them.
--- The engine analyses this text at every insert: an expression costs about 0.05 ms, whatever the number of spans.
+-- Read from the inside out, by the numbers. The engine analyses this text at every insert, whatever the number of spans: about
+-- 0.05 ms for an expression, and again for each use of its name within the SELECT that makes it. Hence many small steps.
 CREATE MATERIALIZED VIEW normalised_calls_mv TO normalised_calls AS
 WITH
-    -- Aliases as (attribute, rank): three digits of priority, the field, and * if the value is JSON to be taken apart.
+    -- (attributes, ranks) and (words, ours). A rank is three digits of priority, the sign of the reading, and the field, so that
+    -- ranks sort as aliases win.
     (
-        SELECT (groupArray(attribute), groupArray(concat(leftPad(toString(priority), 3, '0'), field, if(is_json, '*', ''))))
+        SELECT (groupArray(attribute), groupArray(concat(leftPad(toString(priority), 3, '0'), reading, field)))
         FROM attribute_aliases FINAL
     ) AS alias,
-    (SELECT (groupArray(concat(field, ':', value)), groupArray(canonical)) FROM value_aliases FINAL WHERE field != 'host') AS word_alias,
-    (SELECT groupArray((value, canonical)) FROM value_aliases FINAL WHERE field = 'host') AS host_alias,
-    -- Members of a JSON object, with its key before theirs; of an array, its first element.
-    ((key, json) -> arrayMap(
-        member -> (concat(key, '.', member.1), if(startsWith(member.2, '"'), JSONExtractString(member.2), member.2)),
-        if(startsWith(json, '['), [('0', JSONExtractRaw(json, 1))], JSONExtractKeysAndValuesRaw(json)))) AS members_of,
+    (SELECT (groupArray(concat(field, ':', value)), groupArray(canonical)) FROM value_aliases FINAL) AS word_alias,
+    (SELECT groupArray(value) FROM value_aliases FINAL WHERE field = 'host') AS host_parts,
+    -- What is inside JSON, with the key of the object before each key. Of an array, the first element.
     (pairs -> arrayFlatten(arrayMap(
-        pair -> members_of(pair.1, pair.2),
-        arrayFilter(pair -> startsWith(pair.2, '{') OR startsWith(pair.2, '[{'), pairs)))) AS inner_members_of,
+        pair -> arrayMap(
+            member -> (concat(pair.1, '.', member.1), if(startsWith(member.2, '"'), JSONExtractString(member.2), member.2)),
+            if(startsWith(pair.2, '['), [('0', JSONExtractRaw(pair.2, 1))], JSONExtractKeysAndValuesRaw(pair.2))),
+        arrayFilter(pair -> startsWith(pair.2, '{') OR startsWith(pair.2, '[{'), pairs)))) AS members_of,
     -- A list of strings, however it was written: JSON, OTLP's own JSON (rotel), or one bare word.
     (text -> multiIf(
         startsWith(text, '['), JSONExtract(text, 'Array(String)'),
         startsWith(text, '{"values"'), arrayMap(item -> JSONExtractString(item, 'stringValue'), JSONExtractArrayRaw(text, 'values')),
-        arrayFilter(word -> word != '', [trim(BOTH '"' FROM text)]))) AS strings,
-    -- Messages that came as numbered attributes (older OpenLLMetry and OpenInference): their texts, in order.
-    ((attributes, pattern) -> arrayStringConcat(
-        arrayMap(
-            part -> part.2,
-            arraySort(
-                part -> toUInt32OrZero(extract(part.1, '[.]([0-9]+)[.]')),
-                arrayFilter(part -> match(part.1, pattern), CAST(attributes, 'Array(Tuple(String, String))')))),
-        '\n')) AS numbered_texts
+        arrayFilter(word -> word != '', [trim(BOTH '"' FROM text)]))) AS strings
+-- 9. The columns.
 SELECT
-    ts,
+    -- Clocks that are off get the hour of the insert and keep the rest: stable for the retries of a batch.
+    if(
+        clock_problem = '', started,
+        toStartOfHour(now64(9, 'UTC')) - toIntervalDay(if(clock_problem = 'ancient', 29, 0)) + toIntervalNanosecond(toUnixTimestamp64Nano(started) % 3600000000000)) AS ts,
     duration_ms,
-    if(streaming, ttft, NULL) AS ttft_ms,
+    if(streaming, ttft_ms, NULL) AS ttft_ms,
     trace_id,
     span_id,
     parent_span_id,
@@ -100,207 +96,252 @@ SELECT
     user_id,
     session_id,
     prompt_name,
-    prompt_version,
+    if(given_version != '', given_version, substring(template_hash, 1, 12)) AS prompt_version,
     template_hash,
     operation,
     provider,
-    request_model,
-    response_model,
-    if(no_usage, NULL, input_total) AS input_tokens,
-    if(no_usage, NULL, cache_read) AS cache_read_tokens,
+    lower(request_model) AS request_model,
+    lower(response_model) AS response_model,
+    input_total AS input_tokens,
+    cache_read AS cache_read_tokens,
     -- A write whose lifetime nobody recorded has the default lifetime, five minutes.
-    if(no_usage, NULL, coalesce(number['cache_write_5m_tokens'], cache_write - least(cache_write, ifNull(number['cache_write_1h_tokens'], 0)))) AS cache_write_5m_tokens,
-    if(no_usage, NULL, number['cache_write_1h_tokens']) AS cache_write_1h_tokens,
-    if(no_usage, NULL, audio_input) AS audio_input_tokens,
-    if(no_usage, NULL, output_total) AS output_tokens,
-    if(no_usage, NULL, reasoning) AS reasoning_tokens,
-    if(no_usage, NULL, audio_output) AS audio_output_tokens,
+    coalesce(cache_write_5m, cache_write - least(cache_write, ifNull(cache_write_1h, 0))) AS cache_write_5m_tokens,
+    cache_write_1h AS cache_write_1h_tokens,
+    audio_input AS audio_input_tokens,
+    output_total AS output_tokens,
+    reasoning AS reasoning_tokens,
+    audio_output AS audio_output_tokens,
     multiIf(
-        no_usage, 'missing',
-        field['usage_source'] != '', field['usage_source'],
+        NOT has_usage, 'missing',
+        given_usage_source != '', given_usage_source,
         -- OpenLIT counts words where a stream brought no usage, and does not say so: such spans have no cache counts.
-        streaming AND position(habits, 'estimates_streams') > 0 AND cache_read IS NULL, 'estimated',
+        streaming AND cache_read IS NULL AND position(habits, 'estimates_streams') > 0, 'estimated',
         'provider') AS usage_source,
-    lower(field['service_tier']) AS service_tier,
-    -- A cost that the provider returned. What instrumentations computed stays in `attributes`.
-    toDecimal64OrNull(
-        if(field['reported_cost_usd'] = '' AND field['cost_source'] = 'provider' AND field['cost_currency'] IN ('', 'USD'), field['cost_amount'], field['reported_cost_usd']),
-        9) AS reported_cost_usd,
-    is_model_call AND NOT opens_stream AS billable,
+    service_tier,
+    reported_cost_usd,
+    -- Inference and embeddings. Logfire's span that only opens a stream has no answer; the log at the stream's end is the call.
+    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings') AND NOT opens_stream AS billable,
     streaming,
     multiIf(
-        field['status'] != '', field['status'],
+        given_status != '', given_status,
         failed, if(error_word != '', error_word, 'error'),
         -- A stream without usage and without a reason to finish did not finish; OpenLLMetry calls it a success.
-        billable AND streaming AND no_usage AND empty(finish_reasons), 'incomplete',
+        streaming AND NOT has_usage AND empty(finish_reasons), 'incomplete',
         'ok') AS status,
     error_type,
     finish_reasons,
-    toUInt16(greatest(toUInt16OrZero(field['attempt']), 1)) AS attempt,
-    lower(field['cached']) IN ('true', '1') AS cached,
-    strings(field['safety_flags']) AS safety_flags,
+    attempt,
+    cached,
+    safety_flags,
     instrumentation,
     sdk_version,
-    if(clock = '', other, mapUpdate(other, map('promptspan.original_ts', toString(started)))) AS attributes,
+    if(clock_problem = '', other, mapUpdate(other, map('promptspan.original_ts', toString(started)))) AS attributes,
     input_text,
     output_text,
     template,
-    field['template_owner'] AS template_owner,
-    field['template_description'] AS template_description,
-    arrayConcat(bad_numbers, if(clock = '', [], [('ts', toString(started), clock)])) AS problems
+    template_owner,
+    template_description,
+    if(clock_problem = '', bad_numbers, arrayPushBack(bad_numbers, ('ts', toString(started)))) AS problems
 FROM
 (
-    -- 4. What follows from the typed values.
+    -- 8. What follows from the totals.
     SELECT
         *,
-        -- Usage is inclusive (GenAI conventions). Counts without the cache get it added: of scopes known for it, of sources that
-        -- name what remains beside it, and of any span whose cache would exceed its input.
-        ifNull(cache_read, 0) + ifNull(cache_write, 0) AS cache_total,
+        -- Calls that say no operation, but have usage or an answer, are chats. What only counts tokens has neither.
+        multiIf(operation_word != '', operation_word, said_operation != '', said_operation, has_usage OR response_id != '', 'chat', '') AS operation,
+        is_split AND NOT is_log AND NOT failed AND NOT has_usage AND response_id = '' AS opens_stream,
+        multiIf(started > now64(9, 'UTC') + INTERVAL 1 HOUR, 'future', started < now64(9, 'UTC') - INTERVAL 30 DAY, 'ancient', '') AS clock_problem,
         multiIf(
-            said_input IS NULL, remaining_input + cache_total + ifNull(number['audio_input_tokens_beside_input'], 0),
-            position(habits, 'excludes_cache') > 0 OR cache_total > said_input, said_input + cache_total,
-            said_input) AS input_total,
-        coalesce(
-            number['output_tokens'],
-            number['output_tokens_beside_parts'] + ifNull(number['reasoning_tokens_beside_output'], 0)
-                + ifNull(number['audio_output_tokens_beside_output'], 0),
-            if(number['total_tokens'] >= input_total, number['total_tokens'] - input_total, NULL)) AS output_total,
-        -- Nobody calls a model with nothing: 0 in and 0 out is how some say that they do not know.
-        ifNull(input_total, 0) + ifNull(output_total, 0) = 0 AS no_usage,
-        -- Logfire's span that opens a stream has no answer; the log at the stream's end is the call.
-        position(habits, 'splits_streams') > 0 AND NOT is_log AND NOT failed AND no_usage AND response_id = '' AS opens_stream,
-        -- Calls that say no operation but have usage or an answer are chats; what counts tokens or files has neither.
-        multiIf(operation_word != '', operation_word, said_operation != '', said_operation, no_usage AND response_id = '', '', 'chat') AS operation,
-        operation IN ('chat', 'text_completion', 'generate_content', 'embeddings') AS is_model_call,
-        multiIf(
-            clock = '', started,
-            clock = 'future', toStartOfHour(now) + toIntervalNanosecond(toUnixTimestamp64Nano(started) % 3600000000000),
-            toStartOfDay(now) - INTERVAL 29 DAY + toIntervalNanosecond(toUnixTimestamp64Nano(started) % 86400000000000)) AS ts
+            output_reading = '=', said_output + ifNull(reasoning, 0) + ifNull(audio_output, 0),
+            said_output IS NULL, total - least(total, input_total),
+            said_output) AS output_total
     FROM
     (
-        -- 3. Typed values.
+        -- 7. Usage is inclusive (GenAI conventions). Counts without the cache get it added: of scopes known for it, of sources that
+        -- name the cache beside the input, and of any span whose cache would exceed its input.
         SELECT
-            field,
-            number,
-            other,
-            word['scope'] AS habits,
-            field['span_type'] = 'log' AS is_log,
-            if(is_log, toFloat64OrZero(field['duration_s']) * 1000, if(Duration > 9223372036854775807, 0, Duration / 1e6)) AS duration_ms,
-            if(is_log, Timestamp - toIntervalNanosecond(toInt64(duration_ms * 1e6)), Timestamp) AS started,
-            -- Clocks that are off get the hour or the day of the insert and keep the rest: stable for the retries of a batch.
-            now64(9, 'UTC') AS now,
-            multiIf(started > now + INTERVAL 1 HOUR, 'future', started < now - INTERVAL 30 DAY, 'ancient', '') AS clock,
-            coalesce(
-                toFloat64OrNull(field['ttft_s']) * 1000,
-                toFloat64OrNull(field['ttft_ms']),
-                dateDiff('nanosecond', Timestamp, parseDateTime64BestEffortOrNull(trim(BOTH '"' FROM field['first_token_at']), 9, 'UTC')) / 1e6,
-                dateDiff('nanosecond', Timestamp, nullIf(
-                    Events.Timestamp[arrayFirstIndex(name -> name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk'), Events.Name)],
-                    fromUnixTimestamp64Nano(0))) / 1e6) AS ttft,
-            TraceId AS trace_id,
-            SpanId AS span_id,
-            ParentSpanId AS parent_span_id,
-            field['response_id'] AS response_id,
-            ServiceName AS service,
-            coalesce(
-                nullIf(ResourceAttributes['deployment.environment.name'], ''),
-                nullIf(ResourceAttributes['deployment.environment'], ''),
-                field['environment']) AS environment,
-            field['feature'] AS feature,
-            field['tenant'] AS tenant,
-            field['user_id'] AS user_id,
-            field['session_id'] AS session_id,
-            field['prompt_name'] AS prompt_name,
-            field['template'] AS template,
-            multiIf(field['template_hash'] != '', field['template_hash'], template != '', lower(hex(SHA256(template))), '') AS template_hash,
-            if(field['prompt_version'] != '', field['prompt_version'], substring(template_hash, 1, 12)) AS prompt_version,
-            said['operation'] AS said_operation,
-            word['operation'] AS operation_word,
-            -- Where the call went decides over the name of the client library.
-            arrayFirst(pair -> position(said['host'], pair.1) > 0, host_alias).2 AS host_provider,
-            multiIf(host_provider != '', host_provider, word['provider'] != '', word['provider'], said['provider'] = 'unknown', '', said['provider']) AS provider,
-            StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR field['error_type'] != '' OR field['level'] = 'ERROR' AS failed,
-            word['error'] AS error_word,
+            *,
             multiIf(
-                field['error_type'] != '', field['error_type'],
+                input_reading = '=', said_input + cache_total + ifNull(audio_input, 0),
+                excludes_cache OR (input_reading = '?' AND cache_is_beside) OR cache_total > said_input, said_input + cache_total,
+                said_input) AS input_total,
+            -- Some name one model: that of the answer, or of the request if there is no answer.
+            if(said_request_model = '' AND failed, said_model, said_request_model) AS request_model,
+            if(said_response_model = '' AND NOT failed, said_model, said_response_model) AS response_model,
+            multiIf(
+                said_error != '', said_error,
                 NOT failed, '',
                 has(Events.Name, 'exception'), Events.Attributes[indexOf(Events.Name, 'exception')]['exception.type'],
                 -- The clients of OpenAI and Anthropic begin their message with the status of the answer.
-                extract(concat(StatusMessage, field['error_message']), 'Error code: ([0-9]{3})')) AS error_type,
-            -- Some name one model: that of the answer, or of the request if there is no answer.
-            lower(if(field['request_model'] = '' AND failed, field['model'], field['request_model'])) AS request_model,
-            lower(if(field['response_model'] = '' AND NOT failed, field['model'], field['response_model'])) AS response_model,
-            lower(field['streaming']) IN ('true', '1') OR field['first_token_at'] != '' OR is_log AS streaming,
-            arrayMap(
-                reason -> transform(concat('finish_reason:', lower(reason)), word_alias.1, word_alias.2, lower(reason)),
-                strings(if(field['finish_reasons'] = '' AND position(field['output'], '"finish_reason"') > 0, JSONExtractString(field['output'], 1, 'finish_reason'), field['finish_reasons']))) AS finish_reasons,
-            coalesce(number['cache_read_tokens'], number['cache_read_tokens_beside_input']) AS cache_read,
-            coalesce(
-                number['cache_write_tokens'], number['cache_write_tokens_beside_input'],
-                number['cache_write_5m_tokens'] + ifNull(number['cache_write_1h_tokens'], 0), number['cache_write_1h_tokens']) AS cache_write,
-            coalesce(number['audio_input_tokens'], number['audio_input_tokens_beside_input']) AS audio_input,
-            coalesce(number['reasoning_tokens'], number['reasoning_tokens_beside_output']) AS reasoning,
-            coalesce(number['audio_output_tokens'], number['audio_output_tokens_beside_output']) AS audio_output,
-            -- A provider's own input_tokens: Anthropic names its cache counts as beside it, OpenAI as details of it.
-            mapContains(number, 'cache_read_tokens_beside_input') OR mapContains(number, 'cache_write_tokens_beside_input') AS names_cache_beside,
-            coalesce(number['input_tokens'], if(names_cache_beside, NULL, number['input_tokens_as_provider'])) AS said_input,
-            coalesce(number['input_tokens_beside_parts'], number['input_tokens_as_provider']) AS remaining_input,
-            arrayMap(
-                (name, text) -> (name, substringUTF8(text, 1, 256), multiIf(
-                    isNaN(ifNull(toFloat64OrNull(text), nan)), 'not a number', startsWith(text, '-'), 'negative', toFloat64OrZero(text) > 1e9, 'absurd', 'not whole')),
-                arrayFilter((name, count) -> count IS NULL AND endsWith(name, '_tokens'), mapKeys(number), mapValues(number)),
-                arrayFilter((text, name, count) -> count IS NULL AND endsWith(name, '_tokens'), mapValues(field), mapKeys(number), mapValues(number))) AS bad_numbers,
-            ScopeName AS instrumentation,
-            ScopeVersion AS sdk_version,
-            -- System instructions travel apart from the messages: one text again.
-            multiIf(
-                field['input'] = '' AND numbered, numbered_texts(SpanAttributes, '^(gen_ai[.]prompt|llm[.]input_messages)[.][0-9]+[.].*(content|text)$'),
-                field['system'] = '', field['input'],
-                startsWith(field['input'], '[{') AND startsWith(field['system'], '['),
-                    concat('[{"role":"system","parts":', field['system'], '},', substring(field['input'], 2)),
-                concat(field['system'], '\n', field['input'])) AS input_text,
-            if(field['output'] = '' AND numbered, numbered_texts(SpanAttributes, '^(gen_ai[.]completion|llm[.]output_messages)[.][0-9]+[.].*(content|text)$'), field['output']) AS output_text
+                extract(error_message, 'Error code: ([0-9]{3})')) AS error_type
         FROM
         (
-            -- 2. Their meaning: field -> value, the best alias first (a lookup takes the first).
+            -- 6. Values by field.
             SELECT
-                *,
-                arraySort(arrayFilter(
-                    pair -> pair.1 NOT IN ('', '000*') AND pair.2 NOT IN ('', 'null', 'None', '[]', '{}'),
-                    arrayConcat(
-                        arrayZip(ranks, mapValues(SpanAttributes)),
-                        arrayMap(member -> (transform(member.1, alias.1, alias.2, ''), member.2), members)))) AS known,
-                mapFromArrays(arrayMap(pair -> trim(TRAILING '*' FROM substring(pair.1, 4)), known), arrayMap(pair -> pair.2, known)) AS field,
-                -- Numbers of tokens: whole, from 0 to a billion; NULL for anything else.
-                mapApply(
-                    (name, text) -> (name, if(toFloat64OrNull(text) <= 1e9, accurateCastOrNull(toFloat64OrNull(text), 'UInt64'), NULL)),
-                    field) AS number,
-                -- Words in lower case, and ours for them.
-                map(
-                    'operation', lower(field['operation']), 'provider', lower(field['provider']), 'host', lower(field['host']),
-                    'scope', ScopeName, 'error', lower(field['error_type'])) AS said,
-                mapApply((kind, text) -> (kind, transform(concat(kind, ':', text), word_alias.1, word_alias.2, '')), said) AS word,
-                -- What has no column. Texts have their own table and lifetime: they are never here.
-                CAST(arraySlice(
-                    arrayMap(
-                        pair -> (pair.1, substringUTF8(pair.2, 1, 1024)),
-                        arrayFilter(
-                            (pair, rank) -> rank IN ('', '000*')
-                                AND NOT match(pair.1, '^(gen_ai[.](prompt|completion)[.][0-9]|llm[.](input_messages|output_messages|prompts|choices|tools)[.]|embedding[.]embeddings|logfire[.]json_schema|gen_ai[.]tool[.]definitions)'),
-                            CAST(SpanAttributes, 'Array(Tuple(LowCardinality(String), String))'), ranks)),
-                    1, 128), 'Map(LowCardinality(String), String)') AS other
+                Events.Name,
+                Events.Attributes,
+                other,
+                has_usage,
+                is_log,
+                toFloat64(duration) / 1e6 AS duration_ms,
+                if(is_log, Timestamp - toIntervalNanosecond(duration), Timestamp) AS started,
+                TraceId AS trace_id,
+                SpanId AS span_id,
+                ParentSpanId AS parent_span_id,
+                ServiceName AS service,
+                ScopeName AS instrumentation,
+                ScopeVersion AS sdk_version,
+                coalesce(
+                    nullIf(ResourceAttributes['deployment.environment.name'], ''),
+                    nullIf(ResourceAttributes['deployment.environment'], ''),
+                    field['environment']) AS environment,
+                field['response_id'] AS response_id,
+                field['feature'] AS feature,
+                field['tenant'] AS tenant,
+                field['user_id'] AS user_id,
+                field['session_id'] AS session_id,
+                field['prompt_name'] AS prompt_name,
+                field['prompt_version'] AS given_version,
+                field['template'] AS template,
+                field['template_owner'] AS template_owner,
+                field['template_description'] AS template_description,
+                if(field['template_hash'] = '' AND field['template'] != '', lower(hex(SHA256(field['template']))), field['template_hash']) AS template_hash,
+                field['model'] AS said_model,
+                field['request_model'] AS said_request_model,
+                field['response_model'] AS said_response_model,
+                word['operation'] AS operation_word,
+                said['operation'] AS said_operation,
+                -- Where the call went decides over the name of the client library.
+                multiIf(word['host'] != '', word['host'], word['provider'] != '', word['provider'], said['provider']) AS provider,
+                word['scope'] AS habits,
+                position(habits, 'splits_streams') > 0 AS is_split,
+                position(habits, 'excludes_cache') > 0 AS excludes_cache,
+                number['input_tokens'] AS said_input,
+                number['output_tokens'] AS said_output,
+                number['total_tokens'] AS total,
+                number['cache_read_tokens'] AS cache_read,
+                number['cache_write_tokens'] AS cache_write,
+                number['cache_write_5m_tokens'] AS cache_write_5m,
+                number['cache_write_1h_tokens'] AS cache_write_1h,
+                ifNull(cache_read, 0) + ifNull(cache_write, 0) AS cache_total,
+                number['audio_input_tokens'] AS audio_input,
+                number['reasoning_tokens'] AS reasoning,
+                number['audio_output_tokens'] AS audio_output,
+                reading['input_tokens'] AS input_reading,
+                reading['output_tokens'] AS output_reading,
+                has(mapValues(reading), '+') AS cache_is_beside,
+                field['usage_source'] AS given_usage_source,
+                lower(field['service_tier']) AS service_tier,
+                -- A cost that the provider returned. What instrumentations computed stays in `attributes`.
+                toDecimal64OrNull(
+                    if(field['cost_source'] = 'provider' AND field['cost_currency'] IN ('', 'USD'), field['cost_amount'], field['reported_cost_usd']), 9) AS reported_cost_usd,
+                lower(field['streaming']) IN ('true', '1') OR field['first_token_at'] != '' OR is_log AS streaming,
+                coalesce(
+                    toFloat64OrNull(field['ttft_s']) * 1000,
+                    dateDiff('nanosecond', Timestamp, parseDateTime64BestEffortOrNull(trim(BOTH '"' FROM field['first_token_at']), 9, 'UTC')) / 1e6,
+                    if(first_chunk = 0, NULL, dateDiff('nanosecond', Timestamp, Events.Timestamp[first_chunk]) / 1e6)) AS ttft_ms,
+                field['status'] AS given_status,
+                field['error_type'] AS said_error,
+                word['error'] AS error_word,
+                concat(StatusMessage, field['error_message']) AS error_message,
+                StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR said_error != '' OR field['level'] = 'ERROR' AS failed,
+                arrayMap(reason -> transform(concat('finish_reason:', lower(reason)), word_alias.1, word_alias.2, lower(reason)), strings(field['finish_reasons'])) AS finish_reasons,
+                strings(field['safety_flags']) AS safety_flags,
+                toUInt16(greatest(toUInt16OrZero(field['attempt']), 1)) AS attempt,
+                lower(field['cached']) = 'true' AS cached,
+                arrayFilter((pair, count) -> count IS NULL, CAST(countable, 'Array(Tuple(String, String))'), mapValues(counted)) AS bad_numbers,
+                -- System instructions travel apart from the messages: one text again.
+                multiIf(
+                    field['input'] = '', numbered_texts[1],
+                    field['system'] = '', field['input'],
+                    startsWith(field['input'], '[{') AND startsWith(field['system'], '['),
+                        concat('[{"role":"system","parts":', field['system'], '},', substring(field['input'], 2)),
+                    concat(field['system'], '\n', field['input'])) AS input_text,
+                if(field['output'] = '', numbered_texts[2], field['output']) AS output_text
             FROM
             (
-                -- 1. The facts of a span: its attributes with the rank of their alias, and what is inside JSON.
+                -- 5. Nobody calls a model with nothing: all 0 is how some say that they do not know.
                 SELECT
                     *,
-                    arrayMap(name -> transform(name, alias.1, alias.2, ''), mapKeys(SpanAttributes)) AS ranks,
-                    arrayExists(rank -> endsWith(rank, '*'), ranks) AS has_json,
-                    arrayExists(name -> match(name, '^(gen_ai[.](prompt|completion)|llm[.](input|output)_messages)[.][0-9]'), mapKeys(SpanAttributes)) AS numbered,
-                    if(has_json, inner_members_of(arrayFilter((pair, rank) -> endsWith(rank, '*'), CAST(SpanAttributes, 'Array(Tuple(String, String))'), ranks)), []) AS outer_members,
-                    if(has_json, inner_members_of(outer_members), []) AS middle_members,
-                    arrayConcat(outer_members, middle_members, if(has_json, inner_members_of(middle_members), [])) AS members
-                FROM otel_traces
+                    arrayExists(count -> count > 0, mapValues(counted)) AS has_usage,
+                    mapFilter((name, count) -> has_usage, counted) AS number,
+                    mapApply((kind, text) -> (kind, transform(concat(kind, ':', text), word_alias.1, word_alias.2, '')), said) AS word,
+                    if(is_log, toInt64(toFloat64OrZero(field['duration_s']) * 1e9), toInt64(if(Duration > 9223372036854775807, 0, Duration))) AS duration
+                FROM
+                (
+                    -- 4. Tokens are whole numbers from 0 to a billion, NULL for anything else. Words are in lower case.
+                    SELECT
+                        *,
+                        mapApply(
+                            (name, text) -> (name, if(toFloat64OrNull(text) <= 1e9, accurateCastOrNull(toFloat64OrNull(text), 'UInt64'), NULL)),
+                            countable) AS counted,
+                        field['span_type'] = 'log' AS is_log,
+                        map(
+                            'operation', lower(field['operation']), 'provider', lower(field['provider']),
+                            'host', arrayFirst(part -> position(lower(field['host']), part) > 0, host_parts),
+                            'scope', ScopeName, 'error', lower(field['error_type'])) AS said
+                    FROM
+                    (
+                        -- 3. Meaning: field -> value, the best alias first (a lookup takes the first).
+                        SELECT
+                            * EXCEPT (known),
+                            mapFromArrays(arrayMap(pair -> substring(pair.1, 5), known), arrayMap(pair -> pair.2, known)) AS field,
+                            mapFilter((name, text) -> endsWith(name, '_tokens'), field) AS countable,
+                            mapFromArrays(
+                                arrayMap(pair -> substring(pair.1, 5), arrayFilter(pair -> endsWith(pair.1, '_tokens'), known)),
+                                arrayMap(pair -> substring(pair.1, 4, 1), arrayFilter(pair -> endsWith(pair.1, '_tokens'), known))) AS reading
+                        FROM
+                        (
+                            -- 2. Every fact with the rank of its alias, sorted as they win, and what has no alias.
+                            SELECT
+                                * EXCEPT (ranks, members),
+                                arraySort(arrayFilter(
+                                    pair -> length(pair.1) > 4 AND pair.2 NOT IN ('', 'null', 'None', '[]', '{}'),
+                                    arrayConcat(
+                                        arrayZip(ranks, mapValues(SpanAttributes)),
+                                        arrayMap(member -> (transform(member.1, alias.1, alias.2, ''), member.2), arrayConcat(members, members_of(members)))))) AS known,
+                                -- Texts have their own table and lifetime: numbered messages and definitions of tools are not kept here.
+                                CAST(arraySlice(
+                                    arrayMap(
+                                        pair -> (pair.1, substringUTF8(pair.2, 1, 1024)),
+                                        arrayFilter(
+                                            (pair, rank) -> length(rank) <= 4
+                                                AND NOT match(pair.1, '^(gen_ai[.](prompt|completion)[.][0-9]|llm[.](input_messages|output_messages|prompts|choices|tools)[.]|embedding[.]embeddings|logfire[.]json_schema|gen_ai[.]tool[.]definitions)'),
+                                            CAST(SpanAttributes, 'Array(Tuple(LowCardinality(String), String))'), ranks)),
+                                    1, 128), 'Map(LowCardinality(String), String)') AS other,
+                                -- Messages as numbered attributes (older OpenLLMetry, OpenInference): their texts in order, input and output.
+                                arrayMap(
+                                    pattern -> arrayStringConcat(arrayMap(part -> part.2, arraySort(
+                                        part -> toUInt32OrZero(extract(part.1, '[.]([0-9]+)[.]')),
+                                        arrayFilter(part -> match(part.1, pattern), CAST(SpanAttributes, 'Array(Tuple(String, String))')))), '\n'),
+                                    if(arrayExists(name -> match(name, '^(gen_ai|llm)[.][a-z_]+[.][0-9]'), mapKeys(SpanAttributes)),
+                                        ['^(gen_ai[.]prompt|llm[.]input_messages)[.][0-9]+[.].*(content|text)$', '^(gen_ai[.]completion|llm[.]output_messages)[.][0-9]+[.].*(content|text)$'],
+                                        [])) AS numbered_texts,
+                                arrayFirstIndex(name -> name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk'), Events.Name) AS first_chunk
+                            FROM
+                            (
+                                SELECT
+                                    * EXCEPT (outer_members),
+                                    arrayConcat(outer_members, members_of(outer_members)) AS members
+                                FROM
+                                (
+                                    SELECT
+                                        *,
+                                        members_of(arrayFilter((pair, rank) -> substring(rank, 4, 1) = '*', CAST(SpanAttributes, 'Array(Tuple(String, String))'), ranks)) AS outer_members
+                                    FROM
+                                    (
+                                        -- 1. The attributes of a span and the ranks of their aliases; then, what is inside JSON, in three steps.
+                                        SELECT
+                                            Timestamp, TraceId, SpanId, ParentSpanId, ServiceName, ResourceAttributes, ScopeName, ScopeVersion, SpanAttributes,
+                                            Duration, StatusCode, StatusMessage, Events.Timestamp, Events.Name, Events.Attributes,
+                                            arrayMap(name -> transform(name, alias.1, alias.2, ''), mapKeys(SpanAttributes)) AS ranks
+                                        FROM otel_traces
+                                    )
+                                )
+                            )
+                        )
+                    )
+                )
             )
         )
     )

@@ -24,6 +24,14 @@ WHERE normalised_calls.template != ''
 GROUP BY prompt_name, prompt_version, template_hash;
 
 CREATE MATERIALIZED VIEW quarantine_mv TO quarantine AS
-SELECT ts, trace_id, span_id, service, instrumentation, problem.field AS field, problem.value AS value, problem.reason AS reason
+SELECT
+    ts,
+    trace_id,
+    span_id,
+    service,
+    instrumentation,
+    problem.1 AS field,
+    substringUTF8(problem.2, 1, 256) AS value,
+    multiIf(field = 'ts', 'clock', startsWith(problem.2, '-'), 'negative', toFloat64OrZero(problem.2) > 1e9, 'absurd', 'not a whole number') AS reason
 FROM normalised_calls
 ARRAY JOIN problems AS problem;
