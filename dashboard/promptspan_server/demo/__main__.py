@@ -25,16 +25,20 @@ def main() -> int:
     """Run the demo's application.
 
     Returns:
-        0 after SIGINT, SIGTERM or ``--duration``; 2 if the receiver refuses what is sent.
+        0 after SIGINT, SIGTERM or ``--duration``; 2 for a wrong endpoint or one that refuses what is sent.
     """
     options = _options()
-    promptspan.configure(
-        service_name=SERVICE,
-        environment=ENVIRONMENT,
-        endpoint=options.endpoint,
-        capture_content=True,
-        spool=None,
-    )
+    try:
+        promptspan.configure(
+            service_name=SERVICE,
+            environment=ENVIRONMENT,
+            endpoint=options.endpoint,
+            capture_content=True,
+            spool=None,  # what a demo could not send is not worth a place on the disk
+        )
+    except ValueError as error:
+        print(f"demo: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     print(  # noqa: T201
         f"demo: sending {options.history_days:g} days of history and {options.rate:g} calls a second to "
         f"{options.endpoint}; version 7 of inbox-summary goes wrong after {INCIDENT_AFTER_S:g} s",
