@@ -39,11 +39,6 @@ def main() -> int:
     except ValueError as error:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    print(  # noqa: T201
-        f"demo: sending {options.history_days:g} days of history and {options.rate:g} calls a second to "
-        f"{options.endpoint}; version 7 of inbox-summary goes wrong after {INCIDENT_AFTER_S:g} s",
-        flush=True,
-    )
     try:
         return asyncio.run(_run(options))
     finally:
@@ -56,6 +51,11 @@ async def _run(options: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    print(  # noqa: T201
+        f"demo: sending {options.history_days:g} days of history and {options.rate:g} calls a second to "
+        f"{options.endpoint}; version 7 of inbox-summary goes wrong after {INCIDENT_AFTER_S:g} s",
+        flush=True,
+    )
     if options.duration is not None:
         loop.call_later(options.duration, stop.set)
     past = asyncio.create_task(asyncio.to_thread(_tell_the_past, options, stop_past))
