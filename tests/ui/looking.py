@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
@@ -62,10 +62,10 @@ def texts(app: AppTest) -> set[str]:
         value = rest.pop()
         if isinstance(value, str):
             found.add(value)
-        else:
-            rest += (
-                list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-            )
+        elif isinstance(value, dict):
+            rest += cast("dict[str, Any]", value).values()
+        elif isinstance(value, list):
+            rest += cast("list[Any]", value)
     return found
 
 

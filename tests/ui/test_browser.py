@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptspan_server.queries.scope import TimeRange
+from promptspan_server.ui import wording
 from promptspan_server.ui.config import streamlit_args
 from promptspan_server.ui.window import interval, stamp
 from ui.seed import HOSTILE, PROMPT
@@ -157,7 +158,7 @@ def test_the_way_from_the_overview_to_the_text_of_one_call(
     page.locator(".tile .value").first.wait_for()
     assert value_of(page, "Model calls") == "77"
     cost = live.value("SELECT sum(cost_usd) FROM llm_costs WHERE feature = 'inbox-summary' AND billable")
-    assert value_of(page, "Cost in 6 h") == f"${cost:.3f}"
+    assert value_of(page, "Cost in 12 h") == wording.usd(cost)
 
     page.get_by_role("link", name=PROMPT, exact=True).first.click()
     page.wait_for_url(re.compile(r"/prompt\?"))

@@ -16,7 +16,7 @@ page = st.navigation(list(pages.values()), position="hidden")
 if access.granted():
     navigation.bar(pages, page)
     try:
-        page.run()
+        navigation.show(page)
     except StoreUnreachable as error:
         panels.unreachable(error)
     except QueryFailed as error:

@@ -17,18 +17,27 @@ if TYPE_CHECKING:
 
 def pages() -> dict[str, StreamlitPage]:
     """Build the pages by the path of their address, in the order of the menu."""
-    from promptspan_server.ui.views import health, overview, prompt, trace, traces
-
-    return {
-        path: _page(show, title, path)
-        for path, title, show in (
-            (links.OVERVIEW, "Overview", overview.show),
-            (links.PROMPT, "Prompts", prompt.show),
-            (links.TRACES, "Traces", traces.show),
-            (links.TRACE, "Trace", trace.show),
-            (links.HEALTH, "Health", health.show),
-        )
+    titles = {
+        links.OVERVIEW: "Overview",
+        links.PROMPT: "Prompts",
+        links.TRACES: "Traces",
+        links.TRACE: "Trace",
+        links.HEALTH: "Health",
     }
+    views = _views()
+    return {
+        path: st.Page(views[path], title=title, url_path=path or "overview", default=path == links.OVERVIEW)
+        for path, title in titles.items()
+    }
+
+
+def show(page: StreamlitPage) -> None:
+    """Draw a page.
+
+    Not by `page.run()`: that ties a filter to its page, and Streamlit takes a parameter that is tied to the
+    page one comes from out of the address of the page one goes to. Filters of one name are one filter here.
+    """
+    _views()[page.url_path]()
 
 
 def bar(known: dict[str, StreamlitPage], current: StreamlitPage) -> None:
@@ -43,5 +52,13 @@ def bar(known: dict[str, StreamlitPage], current: StreamlitPage) -> None:
                 st.page_link(page, query_params=parameters)
 
 
-def _page(show: Callable[[], None], title: str, path: str) -> StreamlitPage:
-    return st.Page(show, title=title, url_path=path or "overview", default=path == links.OVERVIEW)
+def _views() -> dict[str, Callable[[], None]]:
+    from promptspan_server.ui.views import health, overview, prompt, trace, traces
+
+    return {
+        links.OVERVIEW: overview.show,
+        links.PROMPT: prompt.show,
+        links.TRACES: traces.show,
+        links.TRACE: trace.show,
+        links.HEALTH: health.show,
+    }
