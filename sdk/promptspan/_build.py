@@ -63,14 +63,15 @@ def build_span(call: Call) -> FinishedSpan:
     attributes = _essential(call, reading, status, wrapper)
     operation = str(attributes[a.GEN_AI_OPERATION_NAME])
     model = attributes.get(a.GEN_AI_REQUEST_MODEL) or attributes.get(a.GEN_AI_RESPONSE_MODEL) or ""
-    _safety(call, reading, attributes, status, wrapper)
+    redactor = _content.Redactor(call.recorder.config.redact)
+    texts = _captured(call, reading, redactor) if call.capture else {}
+    message = _error_message(call, redactor) if status == a.STATUS_VALUE_ERROR else ""
+    attributes.update(_safety(call, reading, redactor, finished=status == a.STATUS_VALUE_OK, wrapper=wrapper))
     attributes.update(call.spec.static)
     _server(call, attributes)
     _template(call, attributes)
     _noted(call, attributes)
-    if call.capture:
-        _captured(call, reading, attributes)
-    failed = status == a.STATUS_VALUE_ERROR
+    attributes.update(texts)  # last: they are the longest
     return FinishedSpan(
         name=f"{operation} {call.spec.prompt_name if wrapper else model}".rstrip(),
         kind=KIND_INTERNAL if wrapper else KIND_CLIENT,
@@ -84,7 +85,7 @@ def build_span(call: Call) -> FinishedSpan:
         attributes=attributes,
         events=_events(call),
         status_code=_STATUS_CODES[status],
-        status_message=_error_message(call) if failed else "",
+        status_message=message,
     )
 
 
@@ -240,32 +241,34 @@ def _error_type(call: Call, status: str) -> str | None:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _error_message(call: Call) -> str:
+def _error_message(call: Call, redactor: _content.Redactor) -> str:
     """The exception's text where content may leave, else its codes: errors quote prompts."""
     exc = call.exception
     if exc is None:
         return ""
     if call.capture and exc.args and isinstance(exc.args[0], str):
-        return _redactor(call).text(exc.args[0])
+        return redactor.text(exc.args[0])
     codes = [str(code) for code in (count(exc, "status_code"), text(exc, "code")) if code is not None]
     return " ".join([type(exc).__qualname__, *codes])
 
 
 def _safety(
-    call: Call, reading: Reading | None, attributes: dict[str, AttributeValue], status: str, wrapper: bool
-) -> None:
+    call: Call, reading: Reading | None, redactor: _content.Redactor, *, finished: bool, wrapper: bool
+) -> dict[str, AttributeValue]:
+    """The flags, also those that the redaction of captured texts raised before."""
     flags: set[str] = set()
     with _FLAGS:
-        if not wrapper:
-            finished = status == a.STATUS_VALUE_OK
+        if not wrapper:  # what is wrapped is flagged itself
             flags |= _flags.of_reading(reading, finished=finished, wants_json=call.spec.expects_json)
-        if call.exception is not None and text(call.exception, "code") == "content_filter":
+            if call.capture:
+                flags |= _flags.of_input(message.text for message in _content.input_messages(call))
+            elif reading is not None:
+                flags |= _flags.of_text(reading.text)
+            flags |= redactor.found
+        if text(call.exception, "code") == "content_filter":
             flags.add(a.FLAG_CONTENT_FILTER)  # Azure refuses the request itself
-        if call.capture:
-            flags |= _flags.of_input(message.text for message in _content.input_messages(call))
     flags.update(call.flags or ())
-    if flags:
-        attributes[a.PROMPTSPAN_SAFETY_FLAGS] = tuple(sorted(flags)[:_MOST_FLAGS])
+    return {a.PROMPTSPAN_SAFETY_FLAGS: tuple(sorted(flags)[:_MOST_FLAGS])} if flags else {}
 
 
 def _server(call: Call, attributes: dict[str, AttributeValue]) -> None:
@@ -291,6 +294,8 @@ def _template(call: Call, attributes: dict[str, AttributeValue]) -> None:
         return
     if recorder.templates.due(prompt, time.monotonic()):
         attributes[a.PROMPTSPAN_PROMPT_TEMPLATE] = prompt.template
+        if prompt.description:
+            attributes[a.PROMPTSPAN_PROMPT_DESCRIPTION] = prompt.description
 
 
 def _noted(call: Call, attributes: dict[str, AttributeValue]) -> None:
@@ -311,20 +316,18 @@ def _attribute(value: Any) -> AttributeValue:
     return clean if isinstance(clean, (str, bool, int, float)) else str(clean)
 
 
-def _captured(call: Call, reading: Reading | None, attributes: dict[str, AttributeValue]) -> None:
-    redactor = _redactor(call)
+def _captured(call: Call, reading: Reading | None, redactor: _content.Redactor) -> dict[str, AttributeValue]:
+    """The texts that may leave, redacted."""
+    texts: dict[str, AttributeValue] = {}
     with _CONTENT:
         for name, value in _content.variables(call).items():
-            attributes[a.GEN_AI_PROMPT_VARIABLE_PREFIX + name] = redactor.text(str(plain(value)))
+            texts[a.GEN_AI_PROMPT_VARIABLE_PREFIX + name] = redactor.text(str(plain(value)))
         given = _content.input_messages(call)
         if given:
-            attributes[a.GEN_AI_INPUT_MESSAGES] = redactor.messages(given)
+            texts[a.GEN_AI_INPUT_MESSAGES] = redactor.messages(given)
         if reading is not None and reading.output:
-            attributes[a.GEN_AI_OUTPUT_MESSAGES] = redactor.messages(reading.output)
-
-
-def _redactor(call: Call) -> _content.Redactor:
-    return _content.Redactor(call.recorder.config.redact)
+            texts[a.GEN_AI_OUTPUT_MESSAGES] = redactor.messages(reading.output)
+    return texts
 
 
 def _events(call: Call) -> list[SpanEvent]:

@@ -11,14 +11,19 @@ if TYPE_CHECKING:
     from ._reading import Reading
 
 _MOST_TEXT = 1_000_000
+_MOST_STRANGE = 1_000  # of chunks without a known shape, before they are not looked at any more
 
 
 class ChunkReader:
     """Takes chunks one by one: pieces of a provider's stream, plain strings, or whole responses."""
 
-    __slots__ = ("_assembler", "_text", "_text_length", "_whole")
+    __slots__ = ("_assembler", "_readers", "_strange", "_text", "_text_length", "_whole")
 
     def __init__(self) -> None:
+        from . import _readers  # late: only long streams need them before the background
+
+        self._readers = _readers
+        self._strange = 0
         self._assembler: Assembler | None = None
         self._whole: Reading | None = None
         self._text: list[str] = []
@@ -26,21 +31,23 @@ class ChunkReader:
 
     def add(self, chunk: Any) -> None:
         """Take the next chunk."""
-        from ._readers import assembler_for, get, read_response  # late: streams alone need them
-
         if isinstance(chunk, str):
             if self._text_length < _MOST_TEXT:
                 self._text.append(chunk)
                 self._text_length += len(chunk)
             return
+        if chunk is None or isinstance(chunk, (int, float, bytes)):
+            return
         # OpenAI's helper wraps each chunk in an event of its own.
-        if get(chunk, "type") == "chunk":
-            chunk = get(chunk, "chunk")
+        chunk = self._readers.fields_of(chunk).get("chunk") or chunk
         if self._assembler is None:
-            self._assembler = assembler_for(chunk)
+            if self._strange > _MOST_STRANGE:
+                return
+            self._assembler = self._readers.assembler_for(chunk)
             if self._assembler is None:
+                self._strange += 1
                 # A generator may end with the response itself.
-                self._whole = read_response(chunk) or self._whole
+                self._whole = self._readers.read_response(chunk) or self._whole
                 return
         self._assembler.add(chunk)
 

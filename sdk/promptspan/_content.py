@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._guard import Guard
 from ._kinds import is_dict, is_list
-from ._plain import Plain, cut, plain
+from ._plain import Plain, plain
 from ._readers._chat_completions import message_parts
 from ._readers._fields import get, text_part
 from ._readers._messages import block_part
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _USER_REDACTION = Guard("redact given to configure()")
 _MOST_MESSAGES = 500
+_OWN_KEYS = frozenset({"type", "content", "id", "name", "arguments", "result"})
 _CONVERSATIONS = ("messages", "input", "contents", "prompt")
 
 
@@ -33,16 +34,20 @@ class Redactor:
 
     Args:
         then: The user's; if it fails, the text is withheld.
+
+    Attributes:
+        found: Safety flags of what was replaced so far.
     """
 
-    __slots__ = ("_then",)
+    __slots__ = ("_then", "found")
 
     def __init__(self, then: Callable[[str], str] | None) -> None:
         self._then = then
+        self.found: set[str] = set()
 
     def text(self, text: str) -> str:
         """``text`` as it may leave."""
-        clean = redact(cut(text))
+        clean = redact(text, self.found)
         if self._then is None:
             return clean
         result: Any = None
@@ -57,7 +62,10 @@ class Redactor:
         if is_list(value):
             return [self.value(item) for item in value]
         if is_dict(value):
-            return {self.text(str(key)): self.value(item) for key, item in value.items()}
+            return {
+                key if key in _OWN_KEYS else self.text(str(key)): self.value(item)
+                for key, item in value.items()
+            }
         return value
 
     def messages(self, messages: Iterable[Message]) -> str:

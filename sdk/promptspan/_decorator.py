@@ -170,7 +170,7 @@ def _starter(function: Any, spec: Spec) -> Callable[..., tuple[Call | None, Any]
         recorder = active_recorder()
         call = None if recorder is None else begin(spec, recorder, args, kwargs, current=False)
         if call is not None:
-            call.streaming = True
+            call.opened()
         return call, generator
 
     return start

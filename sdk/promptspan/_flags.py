@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from . import _attributes as a
-from . import _redaction
+from ._redaction import MOST_SEARCHED, contains_any, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,16 +20,18 @@ _INJECTION = re.compile(
     r"(?:ignore|disregard|forget)\s+(?:all\s+|any\s+|the\s+|your\s+)*(?:previous|prior|above|earlier|preceding)\s+"
     r"(?:instructions?|prompts?|rules|directions|messages)"
     r"|(?:reveal|print|repeat|show)\s+(?:me\s+)?(?:your|the)\s+(?:system|hidden|initial)\s+(?:prompt|instructions?)"
-    r"|you\s+are\s+now\s+(?:in\s+)?(?:dan|developer\s+mode|jailbroken)"
+    r"|you are now (?:in\s+)?(?:dan|developer\s+mode|jailbroken)"
     r"|<\|im_start\|>\s*system",
     re.IGNORECASE,
 )
+# One of these is in whatever the pattern finds; the pattern alone is slow.
+_INJECTION_WORDS = ("instruction", "prompt", "rules", "directions", "messages", "you are now", "im_start")
 _OPENINGS = ("i'm sorry, but i can", "i can't assist", "i cannot assist")
 _JSON_FENCE = re.compile(r"\A```(?:json)?\s*|\s*```\Z")
 
 
 def of_reading(reading: Reading | None, *, finished: bool, wants_json: bool) -> set[str]:
-    """Flags of an answer.
+    """Flags of an answer, without what redaction finds in its text.
 
     Args:
         reading: What is known of it.
@@ -54,18 +56,23 @@ def of_reading(reading: Reading | None, *, finished: bool, wants_json: bool) -> 
         flags.add(a.FLAG_EMPTY_OUTPUT)
     if finished and wants_json and text and not _is_json(text):
         flags.add(a.FLAG_INVALID_JSON)
-    _redaction.search(text, flags)
+    return flags
+
+
+def of_text(text: str) -> set[str]:
+    """Flags of secrets and personal data in a text that does not leave the process."""
+    flags: set[str] = set()
+    redact(text, flags)
     return flags
 
 
 def of_input(texts: Iterable[str]) -> set[str]:
-    """Flags of what the model was given."""
-    flags: set[str] = set()
-    for text in texts:
-        _redaction.search(text, flags)
-        if _INJECTION.search(text[: _redaction.MOST_SEARCHED]):
-            flags.add(a.FLAG_INJECTION)
-    return flags
+    """Flags of what the model was given, without what redaction finds in it."""
+    tries = any(
+        contains_any(part.lower(), _INJECTION_WORDS) and _INJECTION.search(part)
+        for part in (text[:MOST_SEARCHED] for text in texts)
+    )
+    return {a.FLAG_INJECTION} if tries else set()
 
 
 def _is_json(text: str) -> bool:

@@ -34,38 +34,57 @@ class Snapshot:
         """Copy ``value`` as far as it can change; what is beyond the bounds is left out (``None``)."""
         kind = type_of(value)
         if kind in _LEAVES:
-            self.size_bytes += len(value) if kind is str or kind is bytes else 8
+            if kind is str:
+                self.size_bytes += len(value)
             return value
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
             return None
-        self.size_bytes += _SIZE_OF_NODE
         if is_dict(value):
-            return {key: self.take(item, depth + 1) for key, item in list(value.items())}
+            return self._inside(dict(value), depth)
         if is_list(value):
-            return [self.take(item, depth + 1) for item in list(value)]
-        if hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__dataclass_fields__"):
-            return self._model(value, kind, depth)
+            if value and type_of(value[0]) is float:  # an embedding: long, and nobody edits it
+                return value
+            items = list(value)
+            self.size_bytes += _SIZE_OF_NODE + 8 * len(items)
+            for index, item in enumerate(items):
+                if type_of(item) not in _LEAVES:
+                    items[index] = self.take(item, depth + 1)
+                elif type_of(item) is str:
+                    self.size_bytes += len(item)
+            return items
+        if hasattr(kind, "__pydantic_fields__"):
+            return self._inside(_pydantic_fields(value), depth)
+        if hasattr(kind, "__dataclass_fields__"):
+            names = [name for name in dataclass_fields(kind) if name[:1] != "_"]
+            return self._inside({name: getattr(value, name, None) for name in names}, depth)
         # Anything else is kept as it is and never looked into: a client with its key is no content.
         return value
 
-    def _model(self, value: Any, kind: type[Any], depth: int) -> Any:
-        fields = getattr(value, "__dict__", None)
-        if not is_dict(fields):  # slots: no cheaper way to its fields than one by one
-            fields = {name: getattr(value, name, None) for name in dataclass_fields(kind)}
-        copied: dict[Any, Any] = {
-            name: self.take(item, depth + 1) for name, item in list(fields.items()) if name[:1] != "_"
-        }
-        # pydantic keeps what its model does not declare (a gateway's extra fields) apart.
-        extra = getattr(value, "__pydantic_extra__", None)
-        if is_dict(extra):
-            for name, item in list(extra.items()):
-                copied.setdefault(name, self.take(item, depth + 1))
-        # LiteLLM keeps the price that it was billed in a private field.
-        hidden = getattr(value, "_hidden_params", None)
-        if is_dict(hidden):
-            copied["_hidden_params"] = {"response_cost": hidden.get("response_cost")}
-        return copied
+    def _inside(self, fields: dict[Any, Any], depth: int) -> dict[Any, Any]:
+        """Replace the values of a fresh dictionary that can change."""
+        size = _SIZE_OF_NODE
+        for name, item in fields.items():
+            kind = type_of(item)
+            if kind not in _LEAVES:
+                fields[name] = self.take(item, depth + 1)
+            elif kind is str:
+                size += len(item)
+        self.size_bytes += size
+        return fields
+
+
+def _pydantic_fields(value: Any) -> dict[Any, Any]:
+    fields: dict[Any, Any] = dict(value.__dict__)
+    # What the model does not declare (a gateway's extra fields) is kept apart.
+    extra = value.__pydantic_extra__
+    if extra:
+        fields = {**extra, **fields}
+    # LiteLLM keeps the price that it was billed in a private field.
+    private = value.__pydantic_private__
+    if private and is_dict(hidden := private.get("_hidden_params")):
+        fields["_hidden_params"] = {"response_cost": hidden.get("response_cost")}
+    return fields
 
 
 def frozen(value: Any) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_SEARCHED = 100_000
+_SHORTEST = 6  # a@b.cc
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,23 @@ def redact(text: str, flags: set[str] | None = None) -> str:
     """
     if len(text) > MOST_SEARCHED:
         text = f"{text[:MOST_SEARCHED]}… [cut]"
+    if len(text) < _SHORTEST:
+        return text
     lower = text.lower()
     for rule in _RULES:
-        if rule.needs and not any(need in lower for need in rule.needs):
-            continue
-        text = _apply(rule, text, flags)
+        if contains_any(lower, rule.needs):
+            text = _apply(rule, text, flags)
     return text
+
+
+def contains_any(lower: str, words: tuple[str, ...]) -> bool:
+    """Whether a text in lower case has one of these words in it; no words are in every text."""
+    if not words:
+        return True
+    for word in words:  # noqa: SIM110  # twice as fast as any() of a generator, and this is the hot path
+        if word in lower:
+            return True
+    return False
 
 
 def _apply(rule: Rule, text: str, flags: set[str] | None) -> str:
@@ -156,8 +168,3 @@ def _apply(rule: Rule, text: str, flags: set[str] | None) -> str:
         return f"[{rule.name}]"
 
     return rule.pattern.sub(replaced, text)
-
-
-def search(text: str, flags: set[str]) -> None:
-    """Only raise the flags of what ``text`` contains."""
-    redact(text[:MOST_SEARCHED], flags)

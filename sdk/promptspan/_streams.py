@@ -69,12 +69,12 @@ def _named_like(wrapper: Any, original: Any) -> Any:
 
 
 def _generator(call: Call, generator: Any) -> Any:
-    call.streaming = True
+    call.opened()
     return _named_like(driver(lambda: (call, generator))(), generator)
 
 
 def _async_generator(call: Call, generator: Any) -> Any:
-    call.streaming = True
+    call.opened()
     return _named_like(async_driver(lambda: (call, generator))(), generator)
 
 
@@ -106,7 +106,7 @@ def _stream(call: Call, stream: Any) -> Any:
     # them.
     raw = getattr(stream, "__dict__", {}).get("_raw_stream", stream)
     name = _private_iterator(raw)
-    call.streaming = True
+    call.opened()
     if name is None:
         return _subclassed(call, stream)
     inner = getattr(raw, name)
@@ -240,7 +240,7 @@ def _manager(call: Call, manager: Any) -> Any:
     name = next((key for key in fields if key.endswith("__api_request")), None) if is_dict(fields) else None
     if name is None or not is_dict(fields):
         return None
-    call.streaming = True
+    call.opened()
     request = fields[name]
     fields[name] = (
         _AwaitedRequest(call, request) if hasattr(type_of(manager), "__aenter__") else _Request(call, request)
@@ -294,14 +294,14 @@ def _subclassed(call: Call, stream: Any) -> Any:
     kind = type_of(stream)
     if hasattr(kind, "__promptspan__"):  # returned once more, by a function around the first
         return None
+    if kind not in _subclasses:
+        _subclasses[kind] = _subclass_of(kind)
     try:
-        stream.__promptspan_call__ = _Owned(call)
-        if kind not in _subclasses:
-            _subclasses[kind] = _subclass_of(kind)
         stream.__class__ = _subclasses[kind]
-    except (AttributeError, TypeError):  # slots, or a layout that does not allow it: it stays as it is
+    except TypeError:  # slots, or a layout that does not allow it: it stays as it is
         call.streaming = False
         return None
+    stream.__promptspan_call__ = _Owned(call)
     return stream
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from promptspan._kinds import dataclass_fields, is_dict, is_list, type_of
 
 from . import _chat_completions, _embeddings, _messages, _responses
-from ._fields import get
+from ._fields import fields_of, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,4 +76,4 @@ def assembler_for(chunk: Any) -> Assembler | None:
     return next((shape.Assembler() for shape in _STREAMED if shape.matches_chunk(chunk)), None)
 
 
-__all__ = ["Assembler", "assembler_for", "get", "read_response"]
+__all__ = ["Assembler", "assembler_for", "fields_of", "read_response"]

@@ -12,7 +12,7 @@ from promptspan import _attributes as a
 from promptspan._kinds import is_dict
 from promptspan._reading import Message, Reading, Usage
 
-from ._fields import count, get, items, money, text, text_part, tool_call_part
+from ._fields import count, fields_of, get, items, money, text, text_part, tool_call_part
 
 SHAPE = "chat_completions"
 
@@ -163,14 +163,24 @@ class _Choice:
         self.filtered = False
 
     def add(self, choice: Any) -> None:
-        delta = get(choice, "delta")
+        fields = fields_of(choice)
+        delta = fields.get("delta")
+        content = None if delta is None else fields_of(delta)
         for pieces, piece in (
-            (self.content, text(delta, "content") or text(choice, "text")),
-            (self.refusal, text(delta, "refusal")),
-            (self.reasoning, text(delta, "reasoning_content") or text(delta, "reasoning")),
+            (self.content, fields.get("text") if content is None else content.get("content")),
+            (self.refusal, content and content.get("refusal")),
+            (self.reasoning, content and (content.get("reasoning_content") or content.get("reasoning"))),
         ):
-            if piece:
+            if piece and isinstance(piece, str):
                 pieces.append(piece)
+        if content is not None and content.get("tool_calls"):
+            self._add_tools(delta)
+        if fields.get("finish_reason") is not None:
+            self.finish = text(choice, "finish_reason") or self.finish
+        if fields.get("content_filter_results") is not None:
+            self.filtered = self.filtered or was_filtered(choice)
+
+    def _add_tools(self, delta: Any) -> None:
         for call in items(delta, "tool_calls"):
             index = count(call, "index") or 0
             known = self.tools.setdefault(index, {"id": None, "name": None, "arguments": []})
@@ -178,8 +188,6 @@ class _Choice:
             known["name"] = text(call, "function", "name") or known["name"]
             if piece := text(call, "function", "arguments"):
                 known["arguments"].append(piece)
-        self.finish = text(choice, "finish_reason") or self.finish
-        self.filtered = self.filtered or was_filtered(choice)
 
     def message(self) -> Message:
         parts: list[dict[str, Any]] = []
@@ -211,20 +219,32 @@ class Assembler:
 
     def add(self, chunk: Any) -> None:
         """Take the next chunk."""
-        self._model = text(chunk, "model") or self._model
-        self._id = text(chunk, "id") or self._id
-        self._tier = text(chunk, "service_tier") or self._tier
-        self._gateway = self._gateway or get(chunk, "provider") is not None
-        self._completion = self._completion or get(chunk, "object") == "text_completion"
+        fields = fields_of(chunk)
+        # Azure begins with a chunk that has neither.
+        if self._model is None:
+            self._model = text(chunk, "model")
+        if self._id is None:
+            self._id = text(chunk, "id")
+            self._completion = self._completion or fields.get("object") == "text_completion"
+        if fields.get("service_tier") is not None:
+            self._tier = text(chunk, "service_tier") or self._tier
+        self._gateway = self._gateway or fields.get("provider") is not None
+        if fields.get("usage") is not None or fields.get("x_groq") is not None:
+            self._add_usage(chunk)
+        for choice in fields.get("choices") or ():
+            index = count(choice, "index") or 0
+            if index not in self._choices:
+                self._choices[index] = _Choice()
+            self._choices[index].add(choice)
+
+    def _add_usage(self, chunk: Any) -> None:
         # With ``include_usage`` it comes in a last chunk without choices; some providers repeat it, growing.
-        # Groq and others put it under a key of their own.
+        # Groq puts it under a key of its own.
         for usage in (get(chunk, "usage"), get(chunk, "x_groq", "usage")):
             if usage is not None:
                 self._usage = read_usage(usage) or self._usage
         cost = reported_cost(chunk)
         self._cost = self._cost if cost is None else cost
-        for choice in items(chunk, "choices"):
-            self._choices.setdefault(count(choice, "index") or 0, _Choice()).add(choice)
 
     def reading(self) -> Reading:
         """What is known so far."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from promptspan._kinds import is_dict, is_list
+from promptspan._kinds import is_list
 
 _MAX_TOKENS = 2**53
 
@@ -15,18 +16,44 @@ def get(source: Any, *path: str) -> Any:
     for name in path:
         if source is None:
             return None
-        source = source.get(name) if is_dict(source) else getattr(source, name, None)
+        source = fields_of(source).get(name)
     return source
+
+
+class _Attributes:
+    """An object that keeps its fields in no dictionary, in the form of one."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def get(self, name: str) -> Any:
+        try:
+            return getattr(self._source, name, None)
+        except Exception:  # noqa: BLE001  # a property of somebody else's
+            return None
+
+
+def fields_of(source: Any) -> Any:
+    """What has ``get(name)`` for the fields of ``source``.
+
+    pydantic models are asked for their own dictionary: a field that they do not have costs them an exception.
+    """
+    if is_dict(source):
+        return source
+    if hasattr(type_of(source), "__pydantic_fields__"):
+        extra = source.__pydantic_extra__
+        return {**extra, **source.__dict__} if extra else source.__dict__
+    return _Attributes(source)
 
 
 def text(source: Any, *path: str) -> str | None:
     """The string at ``path``; an enumeration gives its value; ``None`` for anything else and for nothing."""
     value = get(source, *path)
-    if not isinstance(value, str):
-        value = getattr(value, "value", None)
-    if not isinstance(value, str) or not value:
-        return None
-    return str.__str__(value) if type(value) is str else str(getattr(value, "value", value))
+    if isinstance(value, enum.Enum):
+        value = value.value
+    return str.__str__(value) if isinstance(value, str) and value else None
 
 
 def count(source: Any, *path: str) -> int | None:
