@@ -55,7 +55,7 @@ def test_an_empty_store_is_a_finding_that_says_what_to_do(promptspan: Run, empty
     code, checks = diagnose(promptspan, empty_store)
     assert code == 1
     assert checks["data"]["status"] == "WARN"
-    assert "no call has arrived yet" in checks["data"]["detail"]
+    assert "no model call has arrived yet" in checks["data"]["detail"]
     assert "endpoint" in checks["data"]["remedy"]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from promptspan_server.cli.failure import CommandError
 from promptspan_server.cli.finding import Finding, Status
-from promptspan_server.cli.probes import bearer, post
+from promptspan_server.cli.probes import bearer, milliseconds, post
 from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
 from promptspan_server.queries.diagnosis import SpanArrived
 
@@ -27,17 +27,16 @@ def send_and_see(endpoint: str, token: str | None, store: Store) -> Finding:
     It is a wrapper (`invoke_workflow`) without usage: it costs nothing and counts as no model call.
     """
     trace_id = secrets.token_hex(16)
-    began = time.perf_counter()
     try:
         reply = post(f"{endpoint.rstrip('/')}/v1/traces", _span(trace_id), _headers(token), _PATIENCE_S)
     except CommandError as error:
         return Finding(_CHECK, Status.fail, error.message, "see OTLP/HTTP", unreachable=True)
     if reply.status_code != 200:
         return Finding(_CHECK, Status.fail, f"{endpoint} answers {reply.status_code}", "see OTLP/HTTP")
-    acknowledged_s = time.perf_counter() - began
+    acknowledged = time.perf_counter()
     try:
         while not (found := store.ask(SpanArrived(trace_id)).rows[0]).in_calls:
-            if time.perf_counter() - began > _PATIENCE_S:
+            if time.perf_counter() - acknowledged > _PATIENCE_S:
                 where = "is in spans, not in llm_calls" if found.in_spans else "did not arrive"
                 detail = f"{trace_id} was acknowledged and {where} within {_PATIENCE_S:.0f} s"
                 return Finding(
@@ -47,8 +46,8 @@ def send_and_see(endpoint: str, token: str | None, store: Store) -> Finding:
     except (StoreUnreachable, QueryFailed) as error:
         return Finding(_CHECK, Status.fail, str(error))
     detail = (
-        f"{trace_id} acknowledged after {acknowledged_s * 1000:.0f} ms, "
-        f"seen in llm_calls after {(time.perf_counter() - began) * 1000:.0f} ms"
+        f"{trace_id} acknowledged after {milliseconds(reply):.0f} ms, "
+        f"seen in llm_calls {(time.perf_counter() - acknowledged) * 1000:.0f} ms later"
     )
     return Finding(_CHECK, Status.ok, detail)
 

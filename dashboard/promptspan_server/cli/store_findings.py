@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from promptspan_server.cli.connecting import connected
 from promptspan_server.cli.failure import CommandError
 from promptspan_server.cli.finding import Finding, Status
 from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
-from promptspan_server.queries.diagnosis import Disks, RecentCalls, StoreClock
-from promptspan_server.queries.freshness import Freshness
+from promptspan_server.queries.diagnosis import Disks, LastModelCall, RecentCalls, StoreClock
 from promptspan_server.queries.health import Losses, PriceBook, Quarantine, Unpriced
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.store.executor import ClientExecutor
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from promptspan_server.queries.connection import Dsn, Store
-    from promptspan_server.queries.query import Query
-
-Row = TypeVar("Row")
 
 _SKEW_WARN_S = 2.0
 _FREE_WARN = 0.10
@@ -102,25 +98,26 @@ def _guarded(check: str, look: Callable[[str, Store], Finding], store: Store) ->
 
 
 def _data(check: str, store: Store) -> Finding:
-    freshness = _one(store, Freshness())
-    if freshness.last_call is None or freshness.age_s is None:
+    last = store.ask(LastModelCall())
+    newest = last.rows[0]
+    if newest is None:
         return Finding(
             check,
             Status.warn,
-            "no call has arrived yet",
+            "no model call has arrived yet",
             "point configure(endpoint=...) at the OTLP/HTTP address; --send tries the way",
         )
-    age = f"the newest call is {age_text(freshness.age_s)} old"
-    recent = _one(store, RecentCalls(_WINDOW_MINUTES))
+    age = f"the newest is {age_text(max(0.0, last.asked_at_s - newest.timestamp()))} old"
+    recent = store.ask(RecentCalls(_WINDOW_MINUTES)).rows[0]
     if not recent.calls:
         return Finding(
             check,
             Status.warn,
-            f"no model call in the last hour; {age}",
+            f"no model call in the last hour, {age}",
             "does the application run, and is its endpoint this store? promptspan.stats() says what it sent",
         )
     errors = f", {recent.errors} failed" if recent.errors else ""
-    return Finding(check, Status.ok, f"{recent.calls} model calls in the last hour{errors}; {age}")
+    return Finding(check, Status.ok, f"{recent.calls} model calls in the last hour{errors}, {age}")
 
 
 def _prices(check: str, store: Store) -> Finding:
@@ -202,10 +199,6 @@ def _disk(check: str, store: Store) -> Finding:
             check, Status.warn, detail, "make room, or shorten the time that data is kept (docs/store.md)"
         )
     return Finding(check, Status.ok, detail)
-
-
-def _one(store: Store, query: Query[Row]) -> Row:
-    return store.ask(query).rows[0]
 
 
 def _more(count: int) -> str:

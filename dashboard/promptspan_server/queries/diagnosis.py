@@ -46,18 +46,38 @@ class StoreClock(Query[StoreClockRow]):
 
 
 @dataclass(frozen=True, slots=True)
+class LastModelCall(Query["datetime | None"]):
+    """When did the newest model call start? None in a store without any."""
+
+    def sql(self) -> str:
+        """See `Query.sql`."""
+        return """
+            SELECT if(count() = 0, NULL, toUnixTimestamp64Micro(max(ts)))
+            FROM llm_calls
+            WHERE billable AND ts >= now() - INTERVAL 400 DAY
+            LIMIT 1
+        """
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Query.parameters`."""
+        return {}
+
+    def row(self, values: Sequence[Any]) -> datetime | None:
+        """See `Query.row`."""
+        return from_micros_or_none(values[0])
+
+
+@dataclass(frozen=True, slots=True)
 class RecentCallsRow:
     """Traffic of a window.
 
     Attributes:
         calls: Model calls.
         errors: Those with status `error`.
-        newest: Start of the newest of them, None without calls.
     """
 
     calls: int
     errors: int
-    newest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +93,9 @@ class RecentCalls(Query[RecentCallsRow]):
     def sql(self) -> str:
         """See `Query.sql`."""
         return """
-            SELECT
-                count(),
-                countIf(status = 'error'),
-                if(count() = 0, NULL, toUnixTimestamp64Micro(max(ts)))
+            SELECT count(), countIf(status = 'error')
             FROM llm_calls_once
-            WHERE billable
-              AND ts >= now64(9, 'UTC') - toIntervalMinute({minutes:UInt32})
-              AND ts <= now64(9, 'UTC') + INTERVAL 1 HOUR
+            WHERE billable AND ts >= now64(9, 'UTC') - toIntervalMinute({minutes:UInt32})
             LIMIT 1
         """
 
@@ -90,8 +105,7 @@ class RecentCalls(Query[RecentCallsRow]):
 
     def row(self, values: Sequence[Any]) -> RecentCallsRow:
         """See `Query.row`."""
-        calls, errors, newest = values
-        return RecentCallsRow(calls, errors, from_micros_or_none(newest))
+        return RecentCallsRow(*values)
 
 
 @dataclass(frozen=True, slots=True)
