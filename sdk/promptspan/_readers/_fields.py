@@ -6,7 +6,7 @@ import enum
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from promptspan._kinds import is_list
+from promptspan._kinds import is_dict, is_list, type_of
 
 _MAX_TOKENS = 2**53
 
