@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,19 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 
 def _span_id() -> str:
     return f"{next(_serial):016x}"
+
+
+class Tokens(TypedDict, total=False):
+    """Token counts of a call, for those that several calls share."""
+
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    audio_input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_output_tokens: int
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.decompose import is_descendant_or_self
 from genai_prices.types import Usage
-from genai_prices.units import _get_registry
+from genai_prices.units import _get_registry  # pyright: ignore[reportPrivateUsage]
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
@@ -83,7 +83,7 @@ def _buckets(call: Call) -> dict[str, int]:
 def _usage(call: Call) -> Usage:
     buckets = _buckets(call)
     # Every unit is stated, 0 where our calls have no such bucket: the package refuses to guess overlaps.
-    values = {name: 0 for name, unit in _UNITS.items() if unit.dimensions["family"] == "tokens"}
+    values = dict.fromkeys((n for n, unit in _UNITS.items() if unit.dimensions["family"] == "tokens"), 0)
     values |= buckets
     values["input_tokens"] = call.input_tokens or 0
     values["output_tokens"] = call.output_tokens or 0

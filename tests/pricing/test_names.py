@@ -7,13 +7,15 @@ from genai_prices import types as genai
 from genai_prices.data import providers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from pricing import reference
 from pricing.calls import Call, add, cost_of
-
 from promptspan_server.pricing.genai import read_package
 from promptspan_server.pricing.matching import Alternative, UntranslatableClauseError, alternatives, glob
 from promptspan_server.pricing.names import current_book
 from promptspan_server.pricing.sync import sync_prices
+
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +61,9 @@ def assert_names_agree(executor: Executor, names: Iterable[tuple[str, str, str]]
         call = Call(provider=provider, request_model=asked, response_model=answered)
         expected = reference.price_id(reference.find(call))
         if found[provider, asked, answered] != expected:
-            wrong.append(f"{provider=} {asked=} {answered=}: {found[provider, asked, answered]}, not {expected}")
+            wrong.append(
+                f"{provider=} {asked=} {answered=}: {found[provider, asked, answered]}, not {expected}"
+            )
     assert not wrong, "\n".join([f"{len(wrong)} of {len(wanted)}", *wrong[:10]])
 
 
@@ -78,7 +82,9 @@ def test_every_name_of_the_package_means_what_the_package_means(shared_store: Ex
 def test_a_model_without_a_provider_is_found_by_its_look(shared_store: Executor) -> None:
     names = [model.id for provider in providers for model in provider.models]
     names += [f"{provider.id}/{model.id}" for provider in providers for model in provider.models[:4]]
-    assert_names_agree(shared_store, ((provider, name.lower(), "") for name in names for provider in ("", "litellm")))
+    assert_names_agree(
+        shared_store, ((provider, name.lower(), "") for name in names for provider in ("", "litellm"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,10 +122,12 @@ _DATED = st.builds(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=SLOW)
 @given(names=st.lists(_DATED, min_size=20, max_size=60))
 def test_compact_dates_in_names_are_read_only_if_they_exist(shared_store: Executor, names: list[str]) -> None:
-    assert_names_agree(shared_store, ((provider, name, "") for name in names for provider in ("openai", "anthropic")))
+    assert_names_agree(
+        shared_store, ((provider, name, "") for name in names for provider in ("openai", "anthropic"))
+    )
 
 
 def test_a_new_model_is_priced_by_the_insert_that_brings_it(store: Executor) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from promptspan_server.pricing.contracts import Contracts, PriceFileError
 from promptspan_server.pricing.genai import PACKAGE, MatchRow, Package
 from promptspan_server.pricing.matching import Alternative, glob
-from promptspan_server.pricing.rates import PricedModel, Prices, Rate, tabulate
+from promptspan_server.pricing.rates import BEGIN, END, PricedModel, Prices, Rate, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +60,8 @@ def build_book(package: Package, contracts: Contracts | None = None) -> Book:
 
 
 def rate_id(rate: Rate) -> str:
-    """An id of one price row that is the same in every book with that row."""
-    return _digest(_row(rate))[:16]
+    """An id of a price, whatever its dates: the same in every book and every period that has this price."""
+    return _digest(_row(replace(rate, valid_from=BEGIN, valid_to=END)))[:16]
 
 
 def _model_rates(model: PricedModel, contracts: Contracts) -> Iterator[Rate]:

@@ -226,11 +226,11 @@ class _Loader(yaml.SafeLoader):
     """Numbers stay decimal: a float would not be the number that was typed."""
 
 
-def _decimal(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal:
-    return Decimal(node.value.replace("_", ""))
+def _as_typed(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    return str(node.value).replace("_", "")
 
 
-_Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
+_Loader.add_constructor("tag:yaml.org,2002:float", _as_typed)
 
 
 def _line(node: Any, path: Sequence[int | str]) -> int:

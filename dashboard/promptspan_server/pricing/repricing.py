@@ -7,20 +7,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promptspan_server.store.executor import Executor
 
-# A price row has the same rate_id in every book, so a row that is in one book only is a difference. Names
-# are compared by what they mean: a name that now means another model differs in all its rows.
-_CHANGED_NAMES = """
-SELECT name_key, min(valid_from) AS since, max(valid_to) AS until
-FROM
-(
-    SELECT n.name_key AS name_key, r.rate_id AS rate_id, any(r.valid_from) AS valid_from, any(r.valid_to) AS
-    valid_to FROM (SELECT * FROM price_names FINAL WHERE book IN ({before:String}, {after:String})) AS n
-    INNER JOIN (SELECT * FROM price_rates FINAL WHERE book IN ({before:String}, {after:String})) AS r
-        ON r.book = n.book AND r.price_id = n.price_id AND r.tier = n.tier
-    GROUP BY name_key, rate_id
-    HAVING uniqExact(n.book) = 1
-)
-GROUP BY name_key
+# Time is cut at every date of both books, name by name. A stretch in which one book has prices that the
+# other has not is a difference: a name that now means another model, a rate that changed, a date that moved.
+_CHANGED_STRETCHES = """
+WITH
+    priced AS
+    (
+        SELECT n.book AS book, n.name_key AS name_key, r.rate_id AS rate_id, r.valid_from AS valid_from,
+        r.valid_to AS valid_to FROM (SELECT * FROM price_names FINAL WHERE book IN ({before:String},
+        {after:String})) AS n INNER JOIN (SELECT * FROM price_rates FINAL WHERE book IN ({before:String},
+        {after:String})) AS r
+            ON r.book = n.book AND r.price_id = n.price_id AND r.tier = n.tier
+    ),
+    cuts AS
+    (
+        SELECT name_key, arraySort(groupUniqArrayArray([valid_from, valid_to])) AS moments
+        FROM priced
+        GROUP BY name_key
+    )
+SELECT name_key, stretch.1 AS since, stretch.2 AS until
+FROM (SELECT name_key, arrayJoin(arrayZip(arrayPopBack(moments), arrayPopFront(moments))) AS stretch FROM
+cuts) AS c INNER JOIN priced AS p USING (name_key)
+WHERE p.valid_from <= stretch.1 AND stretch.2 <= p.valid_to
+GROUP BY name_key, stretch
+HAVING arraySort(groupUniqArrayIf(p.rate_id, p.book = {before:String}))
+    != arraySort(groupUniqArrayIf(p.rate_id, p.book = {after:String}))
 """
 
 _MARK_CHANGED = f"""
@@ -31,7 +42,7 @@ FROM
     SELECT DISTINCT hour, cityHash64(provider, request_model, response_model, service_tier) AS name_key
     FROM hourly_rows FINAL
 ) AS h
-INNER JOIN ({_CHANGED_NAMES}) AS changed ON changed.name_key = h.name_key
+INNER JOIN ({_CHANGED_STRETCHES}) AS changed ON changed.name_key = h.name_key
 WHERE h.hour > changed.since - INTERVAL 1 HOUR AND h.hour < changed.until
 """  # noqa: S608 - constants of this module
 

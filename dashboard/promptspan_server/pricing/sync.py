@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptspan_server.pricing.meters import METER_NAMES
-from promptspan_server.pricing.names import match_remembered
+from promptspan_server.pricing.names import current_book, match_remembered
 from promptspan_server.pricing.repricing import mark_repriced_hours
 
 if TYPE_CHECKING:
@@ -63,33 +63,7 @@ def sync_prices(executor: Executor) -> BookSummary:
         book, name, _, models, rows = current[0]
         return BookSummary(name, book, models, rows, changed=False)
 
-    # The package's data is a module of 30,000 lines: loaded only when there is something to build.
-    from promptspan_server.pricing.book import build_book
-    from promptspan_server.pricing.contracts import parse_contracts
-    from promptspan_server.pricing.genai import read_package
-
-    built = build_book(read_package(), parse_contracts(content) if content else None)
-    before = current[0][0] if current else ""
-    if built.hash != before:
-        _write(executor, built)
-        match_remembered(executor, built.hash)
-    executor.command(
-        "INSERT INTO price_books (applied_at, book, version, inputs, models, price_rows) "
-        "SELECT now64(6), {book:String}, {version:String}, {inputs:String}, {models:UInt32}, {rows:UInt32}",
-        {
-            "book": built.hash,
-            "version": built.version,
-            "inputs": inputs,
-            "models": str(built.models),
-            "rows": str(len(built.rates)),
-        },
-    )
-    if built.hash != before:
-        match_remembered(executor, built.hash)
-        mark_repriced_hours(executor, before, built.hash)
-    return BookSummary(
-        built.version, built.hash, built.models, len(built.rates), changed=built.hash != before
-    )
+    return _put(executor, _build(content), inputs, before=current[0][0] if current else "")
 
 
 def import_prices(executor: Executor, content: str, name: str = "prices.yaml") -> BookSummary:
@@ -103,18 +77,47 @@ def import_prices(executor: Executor, content: str, name: str = "prices.yaml") -
     Raises:
         PriceFileError: The file is wrong; nothing was changed.
     """
-    from promptspan_server.pricing.book import build_book
-    from promptspan_server.pricing.contracts import parse_contracts
-    from promptspan_server.pricing.genai import read_package
-
-    build_book(read_package(), parse_contracts(content, name))
+    built = _build(content, name)
     if content != _imported_file(executor):
         executor.command(
             "INSERT INTO price_files (imported_at, content, sha256) "
             "SELECT now64(6, 'UTC'), {content:String}, lower(hex(SHA256({content:String})))",
             {"content": content},
         )
-    return sync_prices(executor)
+    return _put(executor, built, _inputs_hash(content), before=current_book(executor))
+
+
+def _build(content: str, name: str = "prices.yaml") -> Book:
+    # The package's data is a module of 30,000 lines: loaded only when there is something to build.
+    from promptspan_server.pricing.book import build_book
+    from promptspan_server.pricing.contracts import parse_contracts
+    from promptspan_server.pricing.genai import read_package
+
+    return build_book(read_package(), parse_contracts(content, name) if content else None)
+
+
+def _put(executor: Executor, built: Book, inputs: str, *, before: str) -> BookSummary:
+    changed = built.hash != before
+    if changed:
+        _write(executor, built)
+        match_remembered(executor, built.hash)
+    executor.command(
+        "INSERT INTO price_books (applied_at, book, version, inputs, models, price_rows) "
+        "SELECT now64(6, 'UTC'), {book:String}, {version:String}, {inputs:String}, {models:UInt32}, "
+        "{rows:UInt32}",
+        {
+            "book": built.hash,
+            "version": built.version,
+            "inputs": inputs,
+            "models": str(built.models),
+            "rows": str(len(built.rates)),
+        },
+    )
+    if changed:
+        # Once more, for the names that came while the book was written.
+        match_remembered(executor, built.hash)
+        mark_repriced_hours(executor, before, built.hash)
+    return BookSummary(built.version, built.hash, built.models, len(built.rates), changed=changed)
 
 
 def _write(executor: Executor, book: Book) -> None:

@@ -134,8 +134,13 @@ def _reader(kind: str) -> Callable[[Any], Any]:
     for wrapper in ("LowCardinality(", "Nullable("):
         if kind.startswith(wrapper):
             return _reader(kind[len(wrapper) : -1])
+    if kind.startswith("SimpleAggregateFunction("):
+        return _reader(kind[len("SimpleAggregateFunction(") : -1].partition(", ")[2])
     if kind.startswith("Array("):
         return _list_reader(_reader(kind[len("Array(") : -1]))
+    if kind.startswith("Map("):
+        key, _, value = kind[len("Map(") : -1].partition(", ")
+        return _map_reader(_reader(key), _reader(value))
     for prefix, read in _READERS:
         if kind.startswith(prefix):
             return read
@@ -145,6 +150,13 @@ def _reader(kind: str) -> Callable[[Any], Any]:
 def _list_reader(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def read(values: Any) -> list[Any]:
         return [value if value is None else inner(value) for value in values]
+
+    return read
+
+
+def _map_reader(key: Callable[[Any], Any], value: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(items: Any) -> dict[Any, Any]:
+        return {key(name): item if item is None else value(item) for name, item in items.items()}
 
     return read
 

@@ -40,7 +40,7 @@ CREATE TABLE price_rates
     day_to_s UInt32 COMMENT 'seconds after midnight UTC, exclusive' CODEC(ZSTD(1)),
     input_from UInt64 COMMENT 'tokens of inclusive input, inclusive' CODEC(ZSTD(1)),
     input_to UInt64 COMMENT 'tokens of inclusive input, exclusive' CODEC(ZSTD(1)),
-    rate_id String COMMENT 'hash of this row without the book: the same price has the same id in every book' CODEC(ZSTD(1)),
+    rate_id String COMMENT 'hash of this row without book and dates: the same price has the same id in every book' CODEC(ZSTD(1)),
     meters UInt8 COMMENT 'bit i set: bucket i (in the order below, from 0) has a price' CODEC(ZSTD(1)),
     input_usd_per_mtok Decimal(38, 18) COMMENT 'USD per million uncached text tokens' CODEC(ZSTD(1)),
     cache_read_usd_per_mtok Decimal(38, 18) COMMENT 'USD per million tokens; a bucket without its own price has its parent''s' CODEC(ZSTD(1)),

@@ -66,11 +66,12 @@ FROM
     SELECT
         c.*,
         toUInt64(text_in_ + audio_in_) AS uncached_input_tokens,
-        k.price_id AS price_id,
-        k.tier AS price_tier,
-        k.contract AS price_contract,
-        k.rate_id AS rate_,
-        if(k.price_id = '', NULL, k.valid_from) AS price_valid_from,
+        -- ifNull for readers who set join_use_nulls: no price row is an empty price_id either way.
+        ifNull(k.price_id, '') AS price_id,
+        ifNull(k.tier, '') AS price_tier,
+        ifNull(k.contract, '') AS price_contract,
+        ifNull(k.rate_id, '') AS rate_,
+        if(price_id = '', NULL, k.valid_from) AS price_valid_from,
         if(bitTest(k.meters, 0), k.input_usd_per_mtok, NULL) AS input_usd_per_mtok,
         if(bitTest(k.meters, 1), k.cache_read_usd_per_mtok, NULL) AS cache_read_usd_per_mtok,
         if(bitTest(k.meters, 2), k.cache_write_5m_usd_per_mtok, NULL) AS cache_write_5m_usd_per_mtok,
@@ -79,7 +80,7 @@ FROM
         if(bitTest(k.meters, 5), k.output_usd_per_mtok, NULL) AS output_usd_per_mtok,
         if(bitTest(k.meters, 6), k.reasoning_usd_per_mtok, NULL) AS reasoning_usd_per_mtok,
         if(bitTest(k.meters, 7), k.audio_output_usd_per_mtok, NULL) AS audio_output_usd_per_mtok,
-        if(k.price_id = '', NULL, k.request_usd) AS request_usd,
+        if(price_id = '', NULL, k.request_usd) AS request_usd,
         if(
             k.meters != 0 AND sane_ AND bitAnd(
                 bitShiftLeft(toUInt8(text_in_ > 0), 0)

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pricing.calls import NOON, Call, add
+from promptspan_server.pricing.rollup import recompute
+from promptspan_server.pricing.sync import import_prices, sync_prices
+
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
+
+if TYPE_CHECKING:
+    from promptspan_server.store.executor import Executor
+
+_MEASURES = (
+    "cost_usd",
+    "input_tokens",
+    "uncached_input_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+_SUMS = ", ".join(f"sum(ifNull({name}, 0))" for name in _MEASURES)
+_GROUPS = "feature, tenant, prompt_name, request_model, service_tier, status, price_status, rate_id"
+
+
+def settle(executor: Executor) -> int:
+    """Recompute until nothing is due, without waiting for marks to settle."""
+    hours = 0
+    while True:
+        run = recompute(executor, settle_s=0, interval_s=0, max_hours=10)
+        hours += run.hours
+        if not run.more:
+            return hours
+
+
+def assert_ledger_is_exact(executor: Executor) -> None:
+    ledger = executor.rows(
+        f"SELECT hour, {_GROUPS}, sum(calls), {_SUMS} FROM llm_hourly GROUP BY ALL ORDER BY ALL"
+    )
+    calls = executor.rows(
+        f"SELECT toStartOfHour(ts)::DateTime('UTC') AS hour, {_GROUPS}, count(), {_SUMS}"
+        " FROM llm_costs WHERE billable GROUP BY ALL ORDER BY ALL"
+    )
+    assert ledger == calls
+
+
+@st.composite
+def _calls(draw: st.DrawFn) -> Call:
+    return Call(
+        ts=NOON + timedelta(seconds=draw(st.integers(0, 4 * 3600))),
+        request_model=draw(st.sampled_from(["gpt-4o", "gpt-4o-mini", "gpt-5.4", "nobody-knows", "own"])),
+        provider=draw(st.sampled_from(["openai", "openai", "own"])),
+        service_tier=draw(st.sampled_from(["", "batch", "default"])),
+        input_tokens=draw(st.one_of(st.none(), st.integers(0, 400_000))),
+        cache_read_tokens=draw(st.one_of(st.none(), st.integers(0, 1000))),
+        output_tokens=draw(st.one_of(st.none(), st.integers(0, 10_000))),
+        reported_cost_usd=draw(
+            st.one_of(st.none(), st.none(), st.decimals(0, 10, places=9, allow_nan=False))
+        ),
+        billable=draw(st.sampled_from([True, True, True, False])),
+        cached=draw(st.sampled_from([False, False, True])),
+        status=draw(st.sampled_from(["ok", "ok", "error", "incomplete"])),
+        attempt=draw(st.integers(1, 2)),
+        tenant=draw(st.sampled_from(["", "acme"])),
+        feature=draw(st.sampled_from(["inbox", "search"])),
+        duration_ms=draw(st.floats(0, 60_000)),
+        ttft_ms=draw(st.one_of(st.none(), st.floats(0, 1000))),
+    )
+
+
+_HALF_WAY = "2026-11-20 13:30:00"
+_BOOKS = st.sampled_from(
+    [
+        "",
+        "discounts: [{provider: openai, percent: 7.3}]",
+        "rates: [{provider: openai, model: gpt-4o, tenant: acme, usd_per_mtok: {input: 0.123456789}}]",
+        f"rates: [{{provider: openai, model: nobody-knows, from: {_HALF_WAY}, usd_per_mtok: {{input: 3}}}}]",
+        "rates: [{provider: own, model: '*', usd_per_mtok: {input: 0.000001, output: 0.0000037}}]",
+        "names: [{provider: openai, model: gpt-5.4, price: openai/gpt-4o-mini}]",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    calls: list[Call]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Some of what was sent comes again, in another order and cut in another place."""
+
+    start: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    file: str
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    pass
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=SLOW)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.builds(Sent, st.lists(_calls(), min_size=1, max_size=25)),
+            st.builds(Repeated, st.integers(0, 10_000), st.integers(1, 40)),
+            st.builds(Imported, _BOOKS),
+            st.just(Recomputed()),
+        ),
+        min_size=3,
+        max_size=8,
+    )
+)
+def test_the_ledger_equals_the_calls_whatever_happened(
+    database: Executor, steps: list[Sent | Repeated | Imported | Recomputed]
+) -> None:
+    for table in ("llm_calls", "hourly_rows", "dirty_hours", "computed_hours", "price_books", "price_files"):
+        database.command(f"TRUNCATE TABLE {table}")
+    sync_prices(database)
+    sent: list[Call] = []
+    for step in steps:
+        if isinstance(step, Sent):
+            add(database, step.calls)
+            sent += step.calls
+        elif isinstance(step, Repeated) and sent:
+            repeated = [sent[(step.start + 7 * i) % len(sent)] for i in range(step.count)]
+            add(database, repeated[: step.count // 2])
+            add(database, repeated[step.count // 2 :])
+        elif isinstance(step, Imported):
+            import_prices(database, step.file)
+        elif isinstance(step, Recomputed):
+            settle(database)
+            assert_ledger_is_exact(database)
+    settle(database)
+    assert_ledger_is_exact(database)
+
+
+def test_a_late_call_changes_its_own_hour_only(priced_store: Executor) -> None:
+    add(priced_store, [Call(ts=NOON + timedelta(hours=hour, minutes=30)) for hour in range(5)])
+    settle(priced_store)
+    revisions = "SELECT hour, max(revision) FROM hourly_rows FINAL GROUP BY hour ORDER BY hour"
+    before = dict(priced_store.rows(revisions))
+    add(priced_store, [Call(ts=NOON + timedelta(hours=2, minutes=31))])
+    assert settle(priced_store) == 1
+    after = dict(priced_store.rows(revisions))
+    assert {hour for hour in after if after[hour] != before[hour]} == {NOON + timedelta(hours=2)}
+    assert_ledger_is_exact(priced_store)
+
+
+def test_nothing_is_due_when_nothing_happened(priced_store: Executor) -> None:
+    add(priced_store, [Call()])
+    settle(priced_store)
+    assert recompute(priced_store, settle_s=0, interval_s=0).hours == 0
+    assert sync_prices(priced_store).changed is False
+    assert recompute(priced_store, settle_s=0, interval_s=0).hours == 0
+
+
+def test_an_hour_is_computed_again_once_its_mark_has_settled(priced_store: Executor) -> None:
+    add(priced_store, [Call(ts=NOON + timedelta(minutes=30))])
+    ((marked,),) = priced_store.rows("SELECT max(marked_at) FROM dirty_hours")
+    assert recompute(priced_store, now=marked + timedelta(seconds=1)).hours == 1
+    assert recompute(priced_store, now=marked + timedelta(seconds=2)).hours == 0
+    assert recompute(priced_store, now=marked + timedelta(seconds=62)).hours == 1
+    assert recompute(priced_store, now=marked + timedelta(seconds=300)).hours == 0
+
+
+def test_one_run_is_bounded_and_takes_the_newest_hours_first(priced_store: Executor) -> None:
+    add(priced_store, [Call(ts=NOON + timedelta(hours=hour, minutes=30)) for hour in range(5)])
+    run = recompute(priced_store, settle_s=0, interval_s=0, max_hours=2)
+    assert (run.hours, run.more) == (2, True)
+    assert priced_store.rows("SELECT hour FROM llm_hourly ORDER BY hour") == [
+        (NOON + timedelta(hours=3),),
+        (NOON + timedelta(hours=4),),
+    ]
+
+
+def test_a_price_change_recomputes_the_hours_with_calls_that_it_prices(store: Executor) -> None:
+    add(
+        store,
+        [
+            Call(ts=datetime(2026, 10, 1, 8, 30, tzinfo=timezone.utc)),
+            Call(ts=datetime(2026, 11, 1, 8, 30, tzinfo=timezone.utc)),
+            Call(
+                ts=datetime(2026, 11, 2, 8, 30, tzinfo=timezone.utc),
+                provider="anthropic",
+                request_model="claude-3-haiku",
+            ),
+        ],
+    )
+    sync_prices(store)
+    settle(store)
+    # Marks younger than their rows may be are taken as unsettled: these are old.
+    store.command("TRUNCATE TABLE dirty_hours")
+    store.command("TRUNCATE TABLE computed_hours")
+    import_prices(store, "discounts: [{provider: openai, percent: 50, from: 2026-10-15}]")
+    assert store.rows("SELECT hour FROM dirty_hours FINAL") == [
+        (datetime(2026, 11, 1, 8, tzinfo=timezone.utc),),
+    ]
+    settle(store)
+    assert_ledger_is_exact(store)
+
+
+def test_hours_whose_calls_have_expired_keep_what_they_cost(priced_store: Executor) -> None:
+    add(priced_store, [Call()])
+    settle(priced_store)
+    before = priced_store.rows("SELECT hour, calls, cost_usd FROM llm_hourly")
+    priced_store.command("TRUNCATE TABLE llm_calls")
+    import_prices(priced_store, "discounts: [{provider: openai, percent: 50}]")
+    settle(priced_store)
+    assert (
+        priced_store.rows("SELECT hour, calls, cost_usd FROM llm_hourly")
+        == before
+        == [
+            (NOON, 1, Decimal("0.0035")),
+        ]
+    )
+
+
+def test_a_group_that_is_no_longer_in_an_hour_leaves_the_ledger(store: Executor) -> None:
+    call = Call(request_model="nobody-knows")
+    add(store, [call, replace(call, span_id="f" * 16, request_model="gpt-4o")])
+    sync_prices(store)
+    settle(store)
+    assert store.rows("SELECT price_status, calls FROM llm_hourly ORDER BY price_status") == [
+        ("priced", 1),
+        ("unpriced", 1),
+    ]
+    import_prices(store, "names: [{provider: openai, model: nobody-knows, price: openai/gpt-4o}]")
+    settle(store)
+    assert store.rows("SELECT price_status, sum(calls) FROM llm_hourly GROUP BY price_status") == [
+        ("priced", 2)
+    ]
+    assert_ledger_is_exact(store)
+
+
+def test_the_histograms_count_every_call_once(priced_store: Executor) -> None:
+    durations = [0.0, 1.0, 10.0, 250.0, 250.5, 60_000.0]
+    add(priced_store, [Call(duration_ms=ms, ttft_ms=ms / 2 if ms > 100 else None) for ms in durations])
+    settle(priced_store)
+    ((hist, ttft, ttft_calls),) = priced_store.rows(
+        "SELECT sumMap(duration_hist), sumMap(ttft_hist), sum(ttft_calls) FROM llm_hourly"
+    )
+    assert hist == {0: 1, 8: 1, 27: 1, 63: 2, 126: 1}
+    assert sum(ttft.values()) == ttft_calls == 3
+
+
+def test_only_billable_calls_are_in_the_ledger(priced_store: Executor) -> None:
+    add(priced_store, [Call(), Call(billable=False)])
+    settle(priced_store)
+    assert priced_store.rows("SELECT sum(calls), sum(cost_usd) FROM llm_hourly") == [(1, Decimal("0.0035"))]
