@@ -61,6 +61,10 @@ class Application:
             except ProviderError:
                 return
 
+    def close(self) -> None:
+        """End what is still running in threads."""
+        self._planned.close()
+
     def _register(self, system: str, messages: Messages, request: PlannedCall) -> None:
         model = request.recording.request_model
         if not request.stream:

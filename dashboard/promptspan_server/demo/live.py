@@ -40,6 +40,7 @@ async def live(application: Application, *, rate_hz: float, seed: int, stop: asy
         count += 1
     if running:
         await asyncio.wait(running, timeout=_FAREWELL_S)
+        application.close()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -80,6 +81,7 @@ class Planned:
     def __init__(self, latency_scale: float = 1.0) -> None:
         self._scale = latency_scale
         self._plan: ContextVar[PlannedCall] = ContextVar("planned call")
+        self._closed = threading.Event()
 
     @contextmanager
     def answering(self, plan: PlannedCall) -> Generator[None]:
@@ -114,6 +116,22 @@ class Planned:
         if model != plan.recording.request_model or asked != [plan.recording.system, plan.recording.input]:
             raise ValueError("the application asks something else than was planned")
         return plan
+
+    def close(self) -> None:
+        """End what waits in threads; nobody can cancel those."""
+        self._closed.set()
+
+    def wait(self, recorded_ms: float) -> None:
+        """Take as long as recorded, in a thread.
+
+        Args:
+            recorded_ms: As recorded.
+
+        Raises:
+            ConnectionDroppedError: The application ended meanwhile.
+        """
+        if self._closed.wait(self.seconds(recorded_ms)):
+            raise ConnectionDroppedError("the application ends")
 
     def seconds(self, recorded_ms: float) -> float:
         """Scale a recorded time.
@@ -231,7 +249,7 @@ class Anthropic:
             ProviderError: The plan says so.
         """
         plan = self._planned.take(model, [system, *(message["content"] for message in messages)])
-        time.sleep(self._planned.seconds(plan.recording.latency_ms))
+        self._planned.wait(plan.recording.latency_ms)
         _fail(plan)
         return message(plan.recording, response_id=f"msg_{uuid4().hex}")
 
@@ -251,13 +269,12 @@ class Anthropic:
         """
         plan = self._planned.take(model, [system, *(message["content"] for message in messages)])
         recording = plan.recording
-        time.sleep(self._planned.seconds(recording.ttft_ms))
+        self._planned.wait(recording.ttft_ms)
         _fail(plan)
         events = list(message_events(recording, response_id=f"msg_{uuid4().hex}"))
-        pause_s = self._planned.seconds(recording.latency_ms - recording.ttft_ms) / len(events)
         for event in events:
             yield event
-            time.sleep(pause_s)
+            self._planned.wait((recording.latency_ms - recording.ttft_ms) / len(events))
 
 
 def error_name(fault: Fault | None) -> str:
