@@ -12,13 +12,13 @@ from promptspan_server.store.clickhouse_http import ClickHouseHttp
 from promptspan_server.store.http_server import HttpServer, listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from promptspan_server.store.engine import Engine
 
 
 @contextlib.contextmanager
-def serving(engine: Engine, access: Access | None = None, *, outside: bool = False) -> Iterator[int]:
+def serving(engine: Engine, access: Access | None = None, *, outside: bool = False) -> Generator[int]:
     sock = listen("127.0.0.1", 0)
     port: int = sock.getsockname()[1]
     servers: list[HttpServer] = []

@@ -18,7 +18,8 @@ from store.serving import serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-arrow: Any = pa  # it has no types
+arrow: Any = pa  # neither has types that a strict checker can follow
+connect: Any = clickhouse_connect
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +30,14 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def client(port: int) -> Iterator[Any]:
-    made = clickhouse_connect.get_client(host="127.0.0.1", port=port)
+    made = connect.get_client(host="127.0.0.1", port=port)
     yield made
     made.close()
 
 
 @pytest.fixture
 def reader(port: int) -> Iterator[Any]:
-    made = clickhouse_connect.get_client(host="127.0.0.1", port=port, username="reader")
+    made = connect.get_client(host="127.0.0.1", port=port, username="reader")
     yield made
     made.close()
 
@@ -71,7 +72,7 @@ def test_a_select_binds_parameters_on_the_server(client: Any) -> None:
 
 @pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip", True])
 def test_results_and_inserts_travel_compressed(port: int, compress: Any) -> None:
-    client: Any = clickhouse_connect.get_client(host="127.0.0.1", port=port, compress=compress)
+    client: Any = connect.get_client(host="127.0.0.1", port=port, compress=compress)
     name = f"z_{uuid.uuid4().hex[:8]}"
     client.command(f"CREATE TABLE {name} (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
     rows = [[i, f"row {i}" * 5] for i in range(20_000)]
@@ -86,7 +87,7 @@ def test_every_type_that_tables_use_comes_back_as_it_is(client: Any) -> None:
         """SELECT toLowCardinality('low'), toNullable('x'), CAST(NULL, 'Nullable(UInt8)'),
             CAST('n', 'LowCardinality(Nullable(String))'), map('k', 1), CAST(map('a', 'b'),
             'Map(LowCardinality(String), String)'), [1, 2], [['a'], []], (1, 'a'), toFixedString('ab', 4),
-            toDecimal64('1.25', 9), toDecimal128('1.25', 20), 
+            toDecimal64('1.25', 9), toDecimal128('1.25', 20),
             toDateTime64('2026-01-01 00:00:00.123456', 6, 'UTC'),
             toDate('2026-01-01'), toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), toIPv4('1.2.3.4'), true,
             CAST('a', 'Enum8(\\'a\\' = 1)'), toInt256(-5), CAST('{"a": 1}', 'JSON'),
@@ -195,7 +196,7 @@ def test_an_unknown_setting_of_a_request_is_an_error(client: Any) -> None:
 
 @pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip"])
 def test_a_failure_in_mid_stream_reaches_the_client_with_its_code(port: int, compress: Any) -> None:
-    client: Any = clickhouse_connect.get_client(host="127.0.0.1", port=port, compress=compress)
+    client: Any = connect.get_client(host="127.0.0.1", port=port, compress=compress)
     rows: list[int] = []
 
     def read() -> None:
@@ -216,7 +217,7 @@ def test_a_failure_in_mid_stream_reaches_the_client_with_its_code(port: int, com
 
 
 def test_settings_of_a_client_and_of_a_query_apply(port: int) -> None:
-    client: Any = clickhouse_connect.get_client(host="127.0.0.1", port=port, settings={"max_threads": 3})
+    client: Any = connect.get_client(host="127.0.0.1", port=port, settings={"max_threads": 3})
     sql = "SELECT getSetting('max_threads'), getSetting('max_block_size')"
     assert client.query(sql, settings={"max_block_size": 77}).result_rows == [(3, 77)]
     assert client.query(sql).result_rows[0][0] == 3
@@ -230,7 +231,7 @@ def test_a_session_keeps_its_temporary_tables_and_settings_to_itself(client: Any
     client.command("SET max_block_size = 1234")
     assert client.command("SELECT a FROM mine") == 7
     assert client.command("SELECT getSetting('max_block_size')") == 1234
-    other: Any = clickhouse_connect.get_client(host="127.0.0.1", port=port)
+    other: Any = connect.get_client(host="127.0.0.1", port=port)
     with pytest.raises(DatabaseError) as raised:
         other.query("SELECT * FROM mine")
     assert raised.value.code == 60
@@ -239,10 +240,10 @@ def test_a_session_keeps_its_temporary_tables_and_settings_to_itself(client: Any
 
 
 def test_forms_carry_the_query_its_parameters_and_external_tables(port: int) -> None:
-    client: Any = clickhouse_connect.get_client(host="127.0.0.1", port=port, form_encode_query_params=True)
+    client: Any = connect.get_client(host="127.0.0.1", port=port, form_encode_query_params=True)
     assert client.query("SELECT {s:String}", parameters={"s": "ü'\n"}).result_rows == [("ü'\n",)]
     for user in ("default", "reader"):
-        plain: Any = clickhouse_connect.get_client(host="127.0.0.1", port=port, username=user)
+        plain: Any = connect.get_client(host="127.0.0.1", port=port, username=user)
         external = ExternalData(
             file_name="ext.csv", data=b"1,one\n2,two\n", fmt="CSV", structure="n UInt8, s String"
         )
@@ -289,7 +290,7 @@ def test_a_reader_may_set_what_is_harmless_and_lower_its_limits(reader: Any) -> 
 
 async def test_the_async_client_selects_inserts_and_streams(port: int) -> None:
     pytest.importorskip("aiohttp", reason="the async client of clickhouse-connect needs aiohttp")
-    client: Any = await clickhouse_connect.get_async_client(host="127.0.0.1", port=port)
+    client: Any = await connect.get_async_client(host="127.0.0.1", port=port)
     try:
         name = f"a_{uuid.uuid4().hex[:8]}"
         await client.command(f"CREATE TABLE {name} (a UInt64) ENGINE = MergeTree ORDER BY a")

@@ -44,6 +44,8 @@ WRITING_OUT = [
     "CREATE FUNCTION f AS (x) -> file(x)",
     "CREATE VIEW v AS SELECT * FROM url('http://127.0.0.1:1/')",
     "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(FILE(PATH '/x' FORMAT 'CSV')) LAYOUT(FLAT())",
+    "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(CLICKHOUSE(HOST 'x' TABLE 't')) LAYOUT(FLAT())",
+    "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(CLICKHOUSE(QUERY 'SELECT 1')) LAYOUT(FLAT())",
     "CREATE TABLE x (a String DEFAULT file('/etc/hostname')) ENGINE = Memory",
     "BACKUP TABLE t TO File('/tmp/out')",
     "ATTACH TABLE t FROM '/tmp' (a Int8) ENGINE = MergeTree ORDER BY a",
@@ -114,6 +116,11 @@ def test_what_only_looks_dangerous_passes_and_runs(shared: Engine, sql: str) -> 
     assert refused(shared, sql, reading=True) == 0
     with shared.handle(readonly=True) as handle:
         handle.query(sql)
+
+
+def test_a_dictionary_of_a_table_of_the_store_is_no_way_out(shared: Engine) -> None:
+    sql = "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(CLICKHOUSE(TABLE 't')) LAYOUT(FLAT())"
+    assert refused(shared, sql, reading=False) == 0
 
 
 def test_a_refused_name_does_not_hide_in_a_parameter(shared: Engine) -> None:

@@ -69,6 +69,11 @@ class DataDirectory:
         """What the engine's `connect` takes."""
         return f"{self.path / 'engine'}?config-file={self.path / 'engine.xml'}"
 
+    @property
+    def has_database(self) -> bool:
+        """Whether an earlier start made the database `default`."""
+        return (self.path / "engine" / "metadata" / "default.sql").exists()
+
     def unlock(self) -> None:
         """Let others have the directory. Idempotent."""
         if self._lock_fd >= 0:

@@ -195,7 +195,8 @@ class Handle:
         text = (sql.encode() if isinstance(sql, str) else sql).decode("latin-1")
         target, settings = split_settings(text)
         # Inside an INSERT the order is fixed: FROM INFILE, then SETTINGS, then FORMAT.
-        whole = f"{target} FROM INFILE '{path}' COMPRESSION 'none' {settings} FORMAT {fmt}"
+        # A new line: the statement may end in a comment.
+        whole = f"{target}\nFROM INFILE '{path}' COMPRESSION 'none' {settings}\nFORMAT {fmt}"
         return self.query(whole.encode("latin-1"), params=params)
 
     def set(self, settings: Mapping[str, str]) -> None:
@@ -253,6 +254,7 @@ class Engine:
         directory = DataDirectory.lock(data_dir)
         try:
             keeper = connect(directory.address)
+            _replace_overlay(keeper, directory)
         except RuntimeError as error:
             directory.unlock()
             found = engine_error(str(error))
@@ -341,6 +343,18 @@ class Engine:
         with self._idle:
             self._handles.discard(handle)
             self._idle.notify_all()
+
+
+def _replace_overlay(keeper: Connection, directory: DataDirectory) -> None:
+    """Make `default` a plain database.
+
+    The engine opens with one in which a file is a table: `SELECT * FROM "/etc/passwd"` reads it, and
+    `EXISTS` tells whether it is there. Nothing on disk belongs to that database, so it is exchanged at each
+    start.
+    """
+    keeper.query("DETACH DATABASE default", "Null", params=_NOTHING)
+    make = "ATTACH DATABASE default" if directory.has_database else "CREATE DATABASE default ENGINE = Atomic"
+    keeper.query(make, "Null", params=_NOTHING)
 
 
 def escape_param(value: str) -> str:

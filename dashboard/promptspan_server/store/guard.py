@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from promptspan_server.store.engine import escape_param
 from promptspan_server.store.errors import StoreError
-from promptspan_server.store.sql_lexer import tokens
+from promptspan_server.store.sql_lexer import Token, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ _SCALARS = frozenset(
 # Table functions, table and database engines, dictionary sources and backup places that reach outside.
 _OUTSIDE = frozenset(
     {
-        *("arrowstream", "backup", "bigquery", "cassandra", "clickhouse", "datalakecatalog", "disk"),
+        *("arrowstream", "backup", "bigquery", "cassandra", "datalakecatalog", "disk"),
         *("azureblobstorage", "azureblobstoragecluster", "azurequeue", "gcs", "oss", "cosn"),
         *("deltalake", "deltalakecluster", "deltalakelocal", "deltalakes3", "deltalakes3cluster"),
         *("deltalakeazure", "deltalakeazurecluster", "hudi", "hudicluster"),
@@ -57,7 +57,7 @@ _SETTINGS = re.compile(
     re.IGNORECASE,
 )
 _SUSPECT = re.compile(
-    r"\\|\b(?:outfile|infile|backup|restore|attach|"
+    r"\\|\b(?:outfile|infile|backup|restore|attach|clickhouse|"
     + "|".join(sorted(_SCALARS | _OUTSIDE))
     + r")\b|"
     + _SETTINGS.pattern,
@@ -144,8 +144,19 @@ def _check_names(canonical: str, params: Mapping[str, str]) -> None:
             raise _denied(f"{token.text}()")
         if name in _OUTSIDE and called and not qualified:
             raise _denied(f"{token.text}()")
+        if name == "clickhouse" and called and not _is_local(found[position + 2 :]):
+            raise _denied("A dictionary that names a host or a query")
         if _SETTINGS.match(name):
             raise _denied(f"The setting {token.text}")
+
+
+def _is_local(arguments: list[Token]) -> bool:
+    # SOURCE(CLICKHOUSE(TABLE 'prices')): a table of this store, and nothing that is SQL or an address.
+    end = next((n for n, token in enumerate(arguments) if token.text == ")"), 0)
+    return all(
+        token.kind == "string" or token.is_word("TABLE", "DB", "USER", "PASSWORD")
+        for token in arguments[:end]
+    )
 
 
 def _plain(value: str) -> str:

@@ -86,25 +86,12 @@ class Sessions:
             StoreError: 373 SESSION_IS_LOCKED if another request is using it; 372 SESSION_NOT_FOUND if it
                 must exist and does not; 202 if there are too many.
         """
-        key = (user, session_id)
         with self._lock:
             stale = self._expired()
-            found = self._sessions.get(key)
-            if found is not None and found.busy:
-                raise StoreError(
-                    373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client"
-                )
-            if found is not None:
-                found.busy = True
-            elif must_exist:
-                raise StoreError(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
-            elif len(self._sessions) >= _MAX_SESSIONS:
-                raise StoreError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", "Too many sessions are open")
-            else:
-                found = self._sessions[key] = Session(self._engine.handle())
         for session in stale:
             session.handle.close()
-        return found
+        with self._lock:
+            return self._take((user, session_id), must_exist=must_exist)
 
     def give_back(self, session: Session, timeout_s: float) -> None:
         """The request has ended; the session lives for `timeout_s` more."""
@@ -120,6 +107,20 @@ class Sessions:
         for session in sessions:
             with contextlib.suppress(RuntimeError):
                 session.handle.close()
+
+    def _take(self, key: tuple[str, str], *, must_exist: bool) -> Session:
+        found = self._sessions.get(key)
+        if found is None:
+            if must_exist:
+                raise StoreError(372, "SESSION_NOT_FOUND", f"Session {key[1]} not found")
+            if len(self._sessions) >= _MAX_SESSIONS:
+                raise StoreError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", "Too many sessions are open")
+            found = self._sessions[key] = Session(self._engine.handle())
+            return found
+        if found.busy:
+            raise StoreError(373, "SESSION_IS_LOCKED", f"Session {key[1]} is locked by a concurrent client")
+        found.busy = True
+        return found
 
     def _expired(self) -> list[Session]:
         now = self._clock()
