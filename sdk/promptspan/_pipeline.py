@@ -266,6 +266,8 @@ class Pipeline:
         finally:
             way.close()
             store.close()
+            with self._changed:
+                self._changed.notify_all()
 
     def _deliver(self, batch: Batch[Any]) -> None:
         try:
@@ -306,7 +308,12 @@ class Pipeline:
             self._flushes += 1
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: ledger.settled() >= goal or (not patient and way.failures > failures),
+                lambda: (
+                    ledger.settled() >= goal
+                    or (not patient and way.failures > failures)
+                    or self._sender is None
+                    or not self._sender.is_alive()
+                ),
                 max(0.0, deadline - time.monotonic()),
             )
             self._hurry -= 1

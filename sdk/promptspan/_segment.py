@@ -285,6 +285,14 @@ class Segment:
         if fd >= 0:
             os.close(fd)
 
+    def put_aside(self) -> None:
+        """Rename the file, so that nobody tries to read it again."""
+        self.close()
+        try:
+            self.path.rename(self.path.with_suffix(".unreadable"))
+        except OSError:
+            return  # the next one who finds it will say so again
+
     def remove(self) -> None:
         """Delete the file."""
         self.close()

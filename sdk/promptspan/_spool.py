@@ -149,6 +149,10 @@ class Spool:
         if self._active is not None and self._active.end < self._segment_bytes:
             return self._active
         self._rotate()
+        if self._lock is not None and not self._lock.path.exists():
+            # Somebody has cleared the folder: what is written from now on needs a lock that others see.
+            self._lock.release(remove=False)
+            self._lock = None
         if self._lock is None:
             self._lock = self._new_lock()
         self._keep_to_size()
@@ -276,7 +280,8 @@ class Spool:
                 segment.load()
                 segment.close()
             except OSError as error:
-                _log.warning("promptspan: %s cannot be read: %s", segment.path, error)
+                _log.warning("promptspan: %s cannot be read and is put aside: %s", segment.path, error)
+                segment.put_aside()
                 return True
             book.enter(segment.waiting, "disk")
             self._orphans.append(segment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -188,6 +189,42 @@ def test_a_disk_that_takes_no_more_loses_nothing(sink: Sink, tmp_path: Path) -> 
     sink.mode = status(503)
     assert sink.wait_for_attempts(2)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_folder_that_somebody_clears_costs_only_what_was_in_it(
+    sink: Sink, make_pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptspan._spool._DISK_RETRY_S", 0.05)
+    sink.stop()
+    pipeline = make_pipeline(spool_max_bytes=200_000)
+    for block in range(5):
+        emit(pipeline, block * 50, 50, "gone")
+        assert wait_until_spooled(pipeline)
+    shutil.rmtree(tmp_path / "spool")
+    deadline = time.monotonic() + 10
+    fresh = 0
+    # Until a segment is full nobody notices; then spans wait in memory, then on disk again.
+    while not list(tmp_path.rglob("*.seg")) and time.monotonic() < deadline:
+        emit(pipeline, fresh, 50, "fresh")
+        fresh += 50
+        time.sleep(0.02)
+    assert len(list(tmp_path.rglob("*.lock"))) == 1
+    sink.start()
+    assert pipeline.flush(20)
+    stats = pipeline.stats()
+    assert stats.emitted == 250 + fresh
+    assert stats.delivered == len(sink.names()) == stats.emitted - stats.dropped_total
+    assert set(stats.dropped) <= {"unreadable"}
+
+
+def test_a_segment_that_cannot_be_opened_is_put_aside_and_delays_nobody(sink: Sink, tmp_path: Path) -> None:
+    leave_behind(sink, tmp_path, 20)
+    lock = next(tmp_path.rglob("*.lock"))
+    lock.with_name(f"{lock.stem}-000000.seg").symlink_to("/etc/passwd")
+    pipeline = take_up(sink, tmp_path)
+    assert numbers(sink) == set(range(20))
+    assert pipeline.shutdown(2)
+    assert [path.suffix for path in tmp_path.rglob("*-*") if path.is_symlink()] == [".unreadable"]
 
 
 def test_folder_and_files_are_for_their_user_alone(

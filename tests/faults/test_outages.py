@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from faults.notes import config, emit, wait_until_spooled
+from faults.notes import config, emit, finished, wait_until_spooled
 from faults.sink import Sink, in_turn, ok, status
+from promptspan._buffer import MemoryStore
+from promptspan._encode import encode_span, framed
 from promptspan._pipeline import Pipeline
+from promptspan._sender import OtlpSender
+from promptspan._stats import Ledger
+from promptspan._transport_config import TransportConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +60,35 @@ def test_a_refused_backend_costs_no_span(
     assert max(sink.names().values()) == 1
     assert pipeline.stats().delivered == emitted
     assert not pipeline.stats().dropped
+
+
+def test_an_outage_of_an_hour_is_ridden_out_with_patience(sink: Sink) -> None:
+    """The real sender and the real refusals; only the pauses are not slept."""
+    sink.stop()
+    pauses: list[float] = []
+
+    def pause(seconds: float, *, may_hurry: bool) -> bool:
+        assert may_hurry
+        pauses.append(seconds)
+        if sum(pauses) > 3_600 and len(sink.attempts) == 0:
+            sink.start()
+        return True
+
+    ledger = Ledger(lambda: 0)
+    store: MemoryStore[bytes] = MemoryStore(1 << 20, ledger.own, lambda: b"")
+    ledger.own.enter(50, "hands")
+    items = [framed(encode_span(finished(f"span-{number}"))) for number in range(50)]
+    store.append(items, [len(item) for item in items])
+    sender = OtlpSender(TransportConfig(endpoint=sink.endpoint), ledger, pause, store.set_aside)
+    batch = store.batch(1_000, 1 << 20)
+    assert batch is not None
+    sender.deliver(batch)
+    sender.close()
+    assert len(sink.names()) == 50
+    assert ledger.stats().delivered == 50
+    assert max(pauses) <= 30
+    assert len(pauses) < 400
+    assert len(set(pauses)) == len(pauses)  # with jitter
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504, 599])

@@ -80,6 +80,18 @@ def test_spans_after_the_shutdown_are_counted_as_lost(sink: Sink, tmp_path: Path
     assert pipeline.flush(1)
 
 
+def test_a_flush_after_the_end_does_not_wait_for_threads_that_are_gone(sink: Sink, tmp_path: Path) -> None:
+    sink.stop()
+    pipeline = Pipeline(config(sink.endpoint, tmp_path))
+    emit(pipeline, 0, 5)
+    assert not pipeline.shutdown(1)
+    assert sink.wait(lambda: not own_threads())
+    start = time.monotonic()
+    assert not pipeline.flush(300)
+    assert not pipeline.shutdown(300)
+    assert time.monotonic() - start < 100
+
+
 def test_a_pipeline_that_is_shut_down_unused_stays_quiet(sink: Sink, tmp_path: Path) -> None:
     pipeline = Pipeline(config(sink.endpoint, tmp_path / "spool"))
     assert pipeline.shutdown(1)
