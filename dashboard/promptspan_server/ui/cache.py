@@ -14,11 +14,13 @@ from promptspan_server.queries.connection import (
     DSN_VARIABLE,
     Answer,
     InvalidDsn,
+    QueryFailed,
     Store,
     StoreUnreachable,
     dsn_from_environment,
 )
 from promptspan_server.queries.freshness import Freshness, FreshnessRow
+from promptspan_server.queries.health import PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +90,15 @@ def freshness() -> Answer[FreshnessRow]:
         QueryFailed: The store refused the question.
     """
     return _fresh(Freshness(), "freshness")
+
+
+def price_book() -> str:
+    """Return the version of the price book in force, empty if there is none or it cannot be read."""
+    try:
+        rows = ask(PriceBook()).rows
+    except QueryFailed:
+        return ""
+    return rows[0].version if rows else ""
 
 
 def _is_closed(query: Query[Any]) -> bool:

@@ -229,7 +229,7 @@ def _price_sentence(row: CallDetailRow) -> str:
     if not price.price_id:
         return f"Cost {wording.UNKNOWN}: {_NO_COST.get(row.price_status, row.price_status)}."
     since = (
-        "the earliest price on record"
+        "without a start date in the book"
         if price.valid_from is None or price.valid_from.year < _ALWAYS_YEAR
         else f"in force since {price.valid_from:%Y-%m-%d}"
     )

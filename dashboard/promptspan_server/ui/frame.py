@@ -47,8 +47,16 @@ def age_note(window: Window, answer: Answer[Any] | None) -> None:
     if age_s is not None:
         quiet = " :material/warning: no calls since" if age_s > _QUIET_S else ""
         parts.append(f"newest call {wording.age(age_s)} ago{quiet}")
-    parts.append("amounts in USD")
+    parts.append(amounts())
     st.caption(" · ".join(parts))
+
+
+def amounts() -> str:
+    """Say in which currency and by which price book amounts are."""
+    book = cache.price_book()
+    # The version is named by whoever imported the book: only plain characters of it reach the caption.
+    plain = "".join(character for character in book if character.isalnum() or character in " .+-_")
+    return f"amounts in USD by {plain}" if plain else "amounts in USD"
 
 
 def no_calls(path: str) -> None:

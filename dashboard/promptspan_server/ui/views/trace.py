@@ -11,6 +11,7 @@ from promptspan_server.queries.call import CallDetail, CallDetailRow
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.queries.trace import CallScores, CallText, TraceSpans
 from promptspan_server.ui import cache, call_panels, links, panels, wording
+from promptspan_server.ui.frame import amounts
 from promptspan_server.ui.waterfall import draw_waterfall
 from promptspan_server.ui.window import read_stamp
 
@@ -56,7 +57,7 @@ def show() -> None:
 def _headline(row: CallDetailRow, call: Answer[CallDetailRow]) -> None:
     with st.container(key="headline"):
         st.text(call_panels.verdict(row))
-    st.caption(f"started **{wording.precise(row.at)} UTC** · data {panels.as_of(call)} · amounts in USD")
+    st.caption(f"started **{wording.precise(row.at)} UTC** · data {panels.as_of(call)} · {amounts()}")
 
 
 def _said(row: CallDetailRow, where: TimeRange) -> None:
