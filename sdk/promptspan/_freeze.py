@@ -7,10 +7,15 @@ are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._kinds import dataclass_fields, is_dict, is_list, type_of
+from ._kinds import dataclass_fields, is_dict, is_list
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The builtin, in the form that the type checker follows; a function around it would be felt here.
+_type: Callable[[Any], type[Any]] = type
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
 _MAX_NODES = 4_000
 _MAX_DEPTH = 12
@@ -32,7 +37,7 @@ class Snapshot:
 
     def take(self, value: Any, depth: int = 0) -> Any:
         """Copy ``value`` as far as it can change; what is beyond the bounds is left out (``None``)."""
-        kind = type_of(value)
+        kind = _type(value)
         if kind in _LEAVES:
             if kind is str:
                 self.size_bytes += len(value)
@@ -40,36 +45,43 @@ class Snapshot:
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
             return None
-        if is_dict(value):
-            return self._inside(dict(value), depth)
-        if is_list(value):
-            if value and type_of(value[0]) is float:  # an embedding: long, and nobody edits it
-                return value
-            items = list(value)
-            self.size_bytes += _SIZE_OF_NODE + 8 * len(items)
-            for index, item in enumerate(items):
-                if type_of(item) not in _LEAVES:
-                    items[index] = self.take(item, depth + 1)
-                elif type_of(item) is str:
-                    self.size_bytes += len(item)
-            return items
+        if kind is dict:
+            return self._inside(value.copy(), depth)
+        if kind is list or kind is tuple:
+            return self._items(value, depth)
         if hasattr(kind, "__pydantic_fields__"):
             return self._inside(_pydantic_fields(value), depth)
         if hasattr(kind, "__dataclass_fields__"):
             names = [name for name in dataclass_fields(kind) if name[:1] != "_"]
             return self._inside({name: getattr(value, name, None) for name in names}, depth)
+        if is_dict(value):  # of a class of its own
+            return self._inside(dict(value), depth)
         # Anything else is kept as it is and never looked into: a client with its key is no content.
-        return value
+        return self._items(value, depth) if is_list(value) else value
+
+    def _items(self, value: Any, depth: int) -> Any:
+        if value and _type(value[0]) is float:  # an embedding: long, and nobody edits it
+            return value
+        items: list[Any] = list(value)
+        size = _SIZE_OF_NODE + 8 * len(items)
+        for index, item in enumerate(items):
+            kind = _type(item)
+            if kind is str:
+                size += len(item)
+            elif kind not in _LEAVES:
+                items[index] = self.take(item, depth + 1)
+        self.size_bytes += size
+        return items
 
     def _inside(self, fields: dict[Any, Any], depth: int) -> dict[Any, Any]:
         """Replace the values of a fresh dictionary that can change."""
         size = _SIZE_OF_NODE
         for name, item in fields.items():
-            kind = type_of(item)
-            if kind not in _LEAVES:
-                fields[name] = self.take(item, depth + 1)
-            elif kind is str:
+            kind = _type(item)
+            if kind is str:
                 size += len(item)
+            elif kind not in _LEAVES:
+                fields[name] = self.take(item, depth + 1)
         self.size_bytes += size
         return fields
 

@@ -256,6 +256,31 @@ def test_a_streamed_response_that_broke_off_keeps_its_words() -> None:
     assert reading.usage is None
 
 
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"input_tokens": 5, "output_tokens": 2}, Usage(input_tokens=5, output_tokens=2)),
+        ({"prompt_tokens": 5, "completion_tokens": 2}, Usage(input_tokens=5, output_tokens=2)),
+        (
+            {"input_tokens": 5, "cache_read_input_tokens": 90, "output_tokens": 2},
+            Usage(input_tokens=95, output_tokens=2, cache_read_tokens=90),
+        ),
+        (
+            {"input_tokens": 95, "input_tokens_details": {"cached_tokens": 90}, "output_tokens": 2},
+            Usage(input_tokens=95, output_tokens=2, cache_read_tokens=90),
+        ),
+    ],
+)
+def test_a_value_of_the_applications_own_with_usage_is_read(usage: Any, expected: Usage) -> None:
+    for value in (
+        {"text": "Four.", "model": "m", "usage": usage},
+        as_object({"text": "Four.", "usage": usage}),
+    ):
+        reading = read_response(value)
+        assert reading is not None
+        assert (reading.usage, reading.text) == (expected, "Four.")
+
+
 def test_a_response_beside_what_was_made_of_it_is_found() -> None:
     for value in (
         ("text", COMPLETION),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from promptspan._kinds import dataclass_fields, is_dict, is_list, type_of
 
-from . import _chat_completions, _embeddings, _messages, _responses
+from . import _chat_completions, _embeddings, _messages, _responses, _usage_beside
 from ._fields import fields_of, get
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Assembler(Protocol):
         ...
 
 
-_WHOLE = cast("tuple[_Whole, ...]", (_responses, _messages, _chat_completions, _embeddings))
+_WHOLE = cast("tuple[_Whole, ...]", (_responses, _messages, _chat_completions, _embeddings, _usage_beside))
 _STREAMED = (_chat_completions, _messages, _responses)
 # Where applications put a response beside what they made of it.
 _INSIDE = ("response", "completion", "raw", "raw_response", "message", "result")
