@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from ._span import FinishedSpan, Note
     from ._transport_config import TransportConfig
 
-_COLLECT_S = 0.010  # the writer lets notes gather so long; the spool has them within 20 ms
+_COLLECT_S = 0.014  # the writer lets notes gather so long; the spool has them within 20 ms
 _CHUNK = 64  # notes between two writes to the store
-_BUSY_S = 0.0002  # the writer keeps the interpreter at most so long while others may want it
+_BUSY_S = 0.0005  # the writer keeps the interpreter at most so long while others may want it
 _BREATH_S = 0.00005
 _LAST_WAIT_S = 0.25
 
