@@ -27,7 +27,8 @@ def test_the_demo_is_live_with_two_versions_within_a_minute_and_goes_on_until_in
         # What ran under the decorator; the history that is sent beside it did not.
         rows = store.rows(
             """SELECT DISTINCT prompt_version FROM llm_calls
-            WHERE prompt_name = 'inbox-summary' AND billable AND mapContains(attributes, 'code.function.name')"""
+            WHERE prompt_name = 'inbox-summary' AND billable
+                AND mapContains(attributes, 'code.function.name')"""
         )
         return {version for (version,) in rows}
 
