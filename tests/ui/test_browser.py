@@ -17,10 +17,12 @@ from promptspan_server.queries.scope import TimeRange
 from promptspan_server.ui import wording
 from promptspan_server.ui.config import streamlit_args
 from promptspan_server.ui.window import interval, stamp
+from queries.live_store import running_store
 from ui.seed import HOSTILE, PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
@@ -278,13 +280,18 @@ def test_a_table_sorts_by_its_headings(visit: Visit) -> None:
     visit.clean()
 
 
-def test_an_empty_store_shows_the_endpoint_to_copy(chromium: Browser, empty: LiveStore) -> None:
-    endpoint = f"http://127.0.0.1:{empty.otlp_port}"
-    with serving(empty.dsn, PROMPTSPAN_OTLP_ENDPOINT=endpoint) as base, visiting(chromium, base) as visit:
-        page = visit.open()
-        page.get_by_text("No calls yet").wait_for()
-        page.locator("[data-testid=stCode]", has_text=re.compile(f"^{endpoint}$")).wait_for()
-        visit.clean()
+def test_an_empty_store_shows_the_endpoint_to_copy_until_the_first_call_is_there(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    with running_store(tmp_path / "new") as new:
+        endpoint = f"http://127.0.0.1:{new.otlp_port}"
+        with serving(new.dsn, PROMPTSPAN_OTLP_ENDPOINT=endpoint) as base, visiting(chromium, base) as visit:
+            page = visit.open()
+            page.get_by_text("No calls yet").wait_for()
+            page.locator("[data-testid=stCode]", has_text=re.compile(f"^{endpoint}$")).wait_for()
+            new.insert("llm_calls", new.call(datetime.now(timezone.utc)))
+            page.get_by_text("1 model call in 24 h, none failed").wait_for()
+            visit.clean()
 
 
 def test_a_token_is_asked_for_once_and_the_address_is_kept(

@@ -24,7 +24,7 @@ def granted() -> bool:
             type="password",
             help="The value of PROMPTSPAN_TOKEN (or --token) that promptspan was started with.",
         )
-        sent = st.form_submit_button("Open", type="primary")
+        sent = st.form_submit_button("Open")
     if not sent:
         return False
     if hmac.compare_digest((given or "").encode(), token.encode()):

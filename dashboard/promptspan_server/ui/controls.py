@@ -159,7 +159,7 @@ def _custom(window: Window) -> None:
             "From (UTC)", value=_to_minute(window.range.start), step=timedelta(minutes=15)
         )
         end = st.datetime_input("To (UTC)", value=_to_minute(window.range.end), step=timedelta(minutes=15))
-        sent = st.form_submit_button("Show this range", type="primary")
+        sent = st.form_submit_button("Show this range")
     if not sent:
         return
     try:

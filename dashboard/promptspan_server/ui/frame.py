@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from promptspan_server.ui.window import Window
 
 REFRESH_S = 15
+LOOK_AGAIN_S = 5
 # Above this a reader should know that the newest calls may be missing.
 _QUIET_S = 15 * 60
 
@@ -31,6 +32,7 @@ def opening(window: Window) -> FreshnessRow | None:
     fresh = cache.freshness().rows[0]
     if fresh.last_call is None:
         panels.empty_store()
+        st.fragment(_look_again, run_every=LOOK_AGAIN_S)()
         return None
     if window.problem:
         st.warning(f"{window.problem} This shows the last 24 hours.", icon=":material/schedule:")
@@ -49,6 +51,15 @@ def age_note(window: Window, answer: Answer[Any] | None) -> None:
         parts.append(f"newest call {wording.age(age_s)} ago{quiet}")
     parts.append(amounts())
     st.caption(" · ".join(parts))
+
+
+def _look_again() -> None:
+    try:
+        arrived = cache.freshness().rows[0].last_call is not None
+    except (StoreUnreachable, QueryFailed):
+        return
+    if arrived:
+        st.rerun()
 
 
 def amounts() -> str:

@@ -63,7 +63,7 @@ def empty_store() -> None:
     """Say how to send the first span."""
     endpoint = os.environ.get(OTLP_VARIABLE) or DEFAULT_OTLP_ENDPOINT
     st.title("No calls yet", anchor=False)
-    st.markdown("The store is up and empty. Send it the first call of a model; it shows here a second later.")
+    st.markdown("The store is up and empty. Send it the first call of a model; it shows here within seconds.")
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.markdown("**Trace a call** of your application:")
@@ -75,7 +75,6 @@ def empty_store() -> None:
         st.code(_PLAIN_OTLP.format(endpoint=endpoint), language="bash")
         st.markdown("**Only looking?** Replayed traffic, with an incident in it:")
         st.code("promptspan demo", language="bash")
-    st.button("Look again", key="look", type="primary")
 
 
 def shown(answer: Answer[Any] | Exception) -> Answer[Any] | None:

@@ -79,6 +79,7 @@ def theme_options() -> dict[str, str | int]:
         "theme.paddingTop": "0.6rem",
         "theme.paddingBottom": "2rem",
         "theme.codeFontSize": "0.9rem",
+        "theme.headingFontSizes": "1.4rem",
     }
     sides: dict[str, dict[str, str]] = {
         "light": {
