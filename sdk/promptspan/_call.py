@@ -8,9 +8,6 @@ while the user's code runs, so spans of other instrumentations nest under it, an
 
 from __future__ import annotations
 
-import atexit
-import functools
-import weakref
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +22,7 @@ from ._freeze import Snapshot
 from ._guard import Guard
 from ._ids import new_span_id, new_trace_id
 from ._kinds import is_list
+from ._open_streams import stream_ended, stream_opened
 from ._span import SpanEvent
 from ._streams import watched
 
@@ -54,9 +52,6 @@ _FOLD_CHUNKS = 256  # a longer stream is read in between, so that its chunks can
 _MOST_NOTES = 128
 _MOST_RENDERED = 16
 _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt"})
-
-
-_open_streams: weakref.WeakSet[Call] = weakref.WeakSet()
 
 
 class Call(Span):
@@ -175,8 +170,7 @@ class Call(Span):
     def opened(self) -> None:
         """Its answer comes in chunks; if the process ends before the last one, it is sent as it is then."""
         self.streaming = True
-        _hook_exit()
-        _open_streams.add(self)
+        stream_opened(self)
 
     def returned(self, result: Any) -> Any:
         """The function returned: end the call, or go on while its stream is read.
@@ -253,7 +247,7 @@ class Call(Span):
             self.status = status
             self.end_ns = end_ns or perf_counter_ns()
             if self.streaming:
-                _open_streams.discard(self)
+                stream_ended(self)
             if self.chunks:
                 self.size_bytes += _CHUNK_BYTES * len(self.chunks)
             self.recorder.submit(self)
@@ -385,16 +379,6 @@ def _sampled(provider: Any, around: Context, trace_id: int, spec: Spec) -> int:
     """What the application's own sampler says of a new trace."""
     result = provider.sampler.should_sample(around, trace_id, spec.prompt_name)
     return 1 if result.decision.is_sampled() else 0
-
-
-@functools.cache
-def _hook_exit() -> None:
-    atexit.register(_end_open_streams)
-
-
-def _end_open_streams() -> None:
-    for call in list(_open_streams):
-        call.abandoned()
 
 
 def _status_of(exc: BaseException) -> str:

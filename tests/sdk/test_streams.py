@@ -213,8 +213,9 @@ def test_a_close_that_was_kept_outlives_the_stream_as_a_bound_method_would(
     assert recorded.statuses() == ["incomplete"]
 
 
-def test_a_stream_that_is_open_when_the_process_ends_is_sent_as_it_is() -> None:
-    code = """
+@pytest.mark.parametrize("first", ["", "before()"])
+def test_a_stream_that_is_open_when_the_process_ends_is_sent_as_it_is(first: str) -> None:
+    code = f"""
 import promptspan
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
@@ -222,14 +223,14 @@ promptspan.configure(service_name="x", exporter=ConsoleSpanExporter(), spool=Non
 
 @promptspan.traced_prompt
 def ask():
-    yield {"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {"input_tokens": 9}}}
-    yield {"type": "message_stop"}
+    yield dict(type="message_start", message=dict(id="msg_1", usage=dict(input_tokens=9)))
+    yield dict(type="message_stop")
 
 @promptspan.traced_prompt
 def before():
     return "words"
 
-before()
+{first}
 held = ask()
 next(held)
 """
