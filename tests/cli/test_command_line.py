@@ -84,8 +84,7 @@ def test_a_wrong_command_line_gets_one_clear_line(
     says(promptspan(*arguments), text)
 
 
-@pytest.mark.parametrize("command", ["up", "demo"])
-@pytest.mark.parametrize("missing", ["chdb", "streamlit", "grpc"])
+@pytest.mark.parametrize(("command", "missing"), [("up", "chdb"), ("up", "streamlit"), ("demo", "grpc")])
 def test_up_without_the_local_extra_names_it(
     environment: dict[str, str], tmp_path: Path, command: str, missing: str
 ) -> None:
@@ -177,15 +176,14 @@ def test_a_data_directory_that_cannot_be_made_is_refused(promptspan: Run, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("dsn", "text"),
+    ("command", "dsn", "text"),
     [
-        ("127.0.0.1:8123", "scheme"),
-        ("mysql://127.0.0.1/x", "mysql://"),
-        ("http://127.0.0.1:many/x", "port"),
-        ("http://", "host"),
+        (("query", "SELECT 1"), "127.0.0.1:8123", "scheme"),
+        (("migrate",), "mysql://127.0.0.1/x", "mysql://"),
+        (("doctor",), "http://127.0.0.1:many/x", "port"),
+        (("prices", "list"), "http://", "host"),
     ],
 )
-@pytest.mark.parametrize("command", [("query", "SELECT 1"), ("migrate",), ("doctor",), ("prices", "list")])
 def test_a_dsn_that_cannot_be_read_is_explained(
     promptspan: Run, command: tuple[str, ...], dsn: str, text: str
 ) -> None:

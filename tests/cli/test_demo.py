@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     Start = Callable[..., Running]
 
 
-def test_the_demo_has_live_calls_of_two_versions_and_ends_with_all_its_parts(
+def test_the_demo_has_live_calls_of_two_versions_on_ports_that_are_free_and_ends_with_all_its_parts(
     start: Start, promptspan: Run, tmp_path: Path
 ) -> None:
-    running = start(
-        *COMMAND, "demo", "--json", f"--data-dir={tmp_path / 'demo'}", *FREE_PORTS, "--dashboard-port=0"
-    )
-    ready = running.wait_for_json("clickhouse_port")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        others = [option for option in FREE_PORTS if not option.startswith("--clickhouse-port")]
+        ports = [f"--clickhouse-port={port}", *others, "--dashboard-port=0"]
+        running = start(*COMMAND, "demo", "--json", f"--data-dir={tmp_path / 'demo'}", *ports)
+        ready = running.wait_for_json("clickhouse_port")
+    assert ready["clickhouse_port"] not in (0, port)
+    assert f"In use, so others are taken: {port}" in running.err.read_text()
     assert set(ready["pids"]) == {"store", "dashboard", "demo"}
 
     def live_versions() -> set[str]:
@@ -47,25 +51,6 @@ def test_the_demo_has_live_calls_of_two_versions_and_ends_with_all_its_parts(
     assert running.stop() == 0
     assert not any(is_alive(pid) for pid in ready["pids"].values())
     assert "Traceback" not in running.err.read_text()
-
-
-def test_the_demo_takes_other_ports_where_its_own_are_in_use(start: Start, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        running = start(
-            *COMMAND,
-            "demo",
-            "--json",
-            f"--data-dir={tmp_path / 'demo'}",
-            f"--clickhouse-port={port}",
-            "--otlp-port=0",
-            "--otlp-grpc-port=0",
-            "--dashboard-port=0",
-        )
-        ready = running.wait_for_json("clickhouse_port")
-    assert ready["clickhouse_port"] not in (0, port)
-    assert f"In use, so others are taken: {port}" in running.err.read_text()
-    assert running.stop() == 0
 
 
 def test_a_fresh_demo_forgets_only_what_a_store_recorded(tmp_path: Path) -> None:
