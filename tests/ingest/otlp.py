@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-START_NS = 1_772_366_400_000_000_000
+# Recent: spans have a short life in the store.
+START_NS = time.time_ns() - 60_000_000_000
 
 
 def traces(*ids: int) -> bytes:

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # gRPC writes lines of its own to stderr; what matters comes as an exception.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         _run(options)
     except CannotStartError as error:
@@ -91,6 +93,7 @@ def _run(options: argparse.Namespace) -> None:
             except (OSError, OverflowError) as error:
                 raise CannotStartError(_cannot_listen(options.host, getattr(options, name), error)) from None
             stack.callback(sockets[name].close)
+        _try_port(options.host, options.otlp_grpc_port)
         try:
             engine = Engine.open(options.data_dir)
         except StoreError as error:
@@ -98,6 +101,16 @@ def _run(options: argparse.Namespace) -> None:
         stack.callback(engine.close, _STOP_S)
         _prepare(engine)
         asyncio.run(_serve(engine, access, options, sockets))
+
+
+def _try_port(host: str, port: int) -> None:
+    # gRPC takes its port itself, after the engine has started; it is better known before.
+    from promptspan_server.store.http_server import listen
+
+    try:
+        listen(host, port).close()
+    except (OSError, OverflowError) as error:
+        raise CannotStartError(_cannot_listen(host, port, error)) from None
 
 
 def _access(host: str, token_env: str | None) -> Access:
