@@ -46,7 +46,7 @@ def test_parts_start_in_order_and_what_they_announce_comes_back(supervise: Calla
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_the_parts_in_reverse_order_and_succeeds(
+def test_a_signal_ends_the_first_part_last_and_succeeds(
     supervise: Callable[..., Running], tmp_path: Path, number: int
 ) -> None:
     log = tmp_path / "log"

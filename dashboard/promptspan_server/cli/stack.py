@@ -167,7 +167,7 @@ def _store_part(stack: Stack) -> Part:
         environment=environment,
         announces=True,
         start_s=120.0,  # an old store may have migrations to apply
-        stop_s=6.0,
+        stop_s=5.5,
     )
 
 
@@ -183,5 +183,5 @@ def _dashboard_part(stack: Stack, port: int, dsn: str, otlp_endpoint: str) -> Pa
         arguments=tuple(command[module + 1 :]),
         environment=environment,
         health_url=f"{addresses.url(addresses.local_address(stack.host), port)}/_stcore/health",
-        stop_s=2.0,
+        stop_s=3.0,
     )

@@ -16,13 +16,14 @@ from promptspan_server.cli.failure import CommandError
 from promptspan_server.cli.part import Child, Exited, Line, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType, TracebackType
 
     from typing_extensions import Self
 
 _POLL_S = 0.1
 _KEPT_LINES = 20
+_KILLED_S = 2.0
 _OWN_NAME = re.compile(r"^promptspan(?: \w+)?: ")
 # Loopback is asked directly, whatever proxy the environment names.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -41,7 +42,7 @@ class Supervisor:
     """Starts parts one after the other, watches them, and ends them all when one ends or a signal comes.
 
     Use as a context manager on the main thread: SIGINT, SIGTERM and SIGHUP are ours inside, and no part is
-    left running outside. The first signal ends the parts in reverse order, each within its `stop_s`; a
+    left running outside. The first signal ends the parts, each within its `stop_s`, the first of them last; a
     second one kills what is left at once.
 
     Args:
@@ -174,20 +175,23 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._stopping = True
-        for child in reversed(self._children):
-            if child.exit_code is not None:
-                continue
-            child.signal(signal.SIGTERM)
-            if not self._wait_for(child, child.part.stop_s):
-                if self._signals < 2:
-                    self._say(
-                        "", f"the {child.part.name} did not stop within {child.part.stop_s:.0f} s: killed"
-                    )
-                child.signal(signal.SIGKILL)
-                self._wait_for(child, 2.0, patient=True)
+        # The first part is what the others stand on: it ends when they have.
+        self._end(self._children[1:])
+        self._end(self._children[:1])
 
-    def _wait_for(self, child: Child, timeout_s: float, *, patient: bool = False) -> bool:
-        deadline = time.monotonic() + timeout_s
+    def _end(self, children: Sequence[Child]) -> None:
+        began = time.monotonic()
+        for child in children:
+            child.signal(signal.SIGTERM)
+        for child in children:
+            if self._wait_for(child, began + child.part.stop_s):
+                continue
+            if self._signals < 2:
+                self._say("", f"the {child.part.name} did not stop within {child.part.stop_s:.0f} s: killed")
+            child.signal(signal.SIGKILL)
+            self._wait_for(child, time.monotonic() + _KILLED_S, patient=True)
+
+    def _wait_for(self, child: Child, deadline: float, *, patient: bool = False) -> bool:
         while child.exit_code is None and time.monotonic() < deadline and (patient or self._signals < 2):
             with suppress(StopRequested):  # the first signal may come while we stop for another reason
                 self._handle_one(_POLL_S)
