@@ -78,7 +78,7 @@ def running_store(data_dir: Path) -> Generator[LiveStore]:
     """Run the real store process on free ports until the block ends."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "promptspan_server.ingest.process"),
+            *(sys.executable, "-m", "promptspan_server.cli.store_process"),
             *("--data-dir", str(data_dir), "--host", "127.0.0.1"),
             *("--clickhouse-port", "0", "--otlp-port", "0", "--otlp-grpc-port", "0"),
         ],
