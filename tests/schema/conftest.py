@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     from promptspan_server.ingest.landing import Signal
 
-_DATA = ("spans", "llm_calls", "llm_texts", "scores", "prompt_templates", "sdk_losses", "quarantine", "instrumentations")
+_DATA = (
+    "spans",
+    "llm_calls",
+    "llm_texts",
+    "scores",
+    "prompt_templates",
+    "sdk_losses",
+    "quarantine",
+    "instrumentations",
+)
 _tokens = itertools.count()
 
 

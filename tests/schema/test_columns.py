@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from schema.conftest import Store
 
+_COLUMNS = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{}' ORDER BY position"
 _MAP = "Map(LowCardinality(String), String)"
 _WORD = "LowCardinality(String)"
 
@@ -61,25 +62,73 @@ _LOGS = [
 ]
 
 # DESIGN's contract of llm_calls, in its order; a column may be added, none may go.
-_CALLS = """
-ts duration_ms ttft_ms trace_id span_id parent_span_id response_id service environment feature tenant user_id session_id
-prompt_name prompt_version template_hash operation provider request_model response_model input_tokens cache_read_tokens
-cache_write_5m_tokens cache_write_1h_tokens audio_input_tokens output_tokens reasoning_tokens audio_output_tokens
-usage_source reported_cost_usd billable streaming status error_type finish_reasons attempt cached safety_flags
-instrumentation sdk_version attributes
-""".split()
+_CALLS = [
+    "ts",
+    "duration_ms",
+    "ttft_ms",
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "response_id",
+    "service",
+    "environment",
+    "feature",
+    "tenant",
+    "user_id",
+    "session_id",
+    "prompt_name",
+    "prompt_version",
+    "template_hash",
+    "operation",
+    "provider",
+    "request_model",
+    "response_model",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "audio_output_tokens",
+    "usage_source",
+    "reported_cost_usd",
+    "billable",
+    "streaming",
+    "status",
+    "error_type",
+    "finish_reasons",
+    "attempt",
+    "cached",
+    "safety_flags",
+    "instrumentation",
+    "sdk_version",
+    "attributes",
+]
 
 
 @pytest.mark.parametrize(("table", "columns"), [("otel_traces", _TRACES), ("otel_logs", _LOGS)])
 def test_landing_tables_are_the_exporters(store: Store, table: str, columns: list[tuple[str, str]]) -> None:
-    found = store.rows(f"SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{table}' ORDER BY position")
+    found = store.rows(
+        f"SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{table}' ORDER BY position"
+    )
     assert found == columns
-    assert store.value(f"SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = '{table}'") == "Null"
+    assert (
+        store.value(
+            f"SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = '{table}'"
+        )
+        == "Null"
+    )
 
 
 @pytest.mark.parametrize("table", ["llm_calls", "llm_calls_once"])
 def test_llm_calls_has_the_columns_of_the_contract(store: Store, table: str) -> None:
-    found = [name for (name,) in store.rows(f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{table}' ORDER BY position")]
+    found = [
+        name
+        for (name,) in store.rows(
+            f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{table}' ORDER BY position"
+        )
+    ]
     assert [name for name in found if name in _CALLS] == _CALLS
 
 
@@ -88,9 +137,21 @@ def test_stored_tables_forget_a_repeated_insert(store: Store) -> None:
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
         "AND name != 'schema_migrations' AND NOT match(create_table_query, 'non_replicated_deduplication_window = [1-9]')"
     )
-    assert [name for (name,) in forgetful if name in {
-        "spans", "llm_calls", "llm_texts", "scores", "prompt_templates", "sdk_losses", "quarantine", "instrumentations"
-    }] == []
+    assert [
+        name
+        for (name,) in forgetful
+        if name
+        in {
+            "spans",
+            "llm_calls",
+            "llm_texts",
+            "scores",
+            "prompt_templates",
+            "sdk_losses",
+            "quarantine",
+            "instrumentations",
+        }
+    ] == []
 
 
 def test_columns_with_a_unit_say_it(store: Store) -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from promptspan_server.store.engine import Engine, StoreError
 from promptspan_server.store.executor import HandleExecutor
-from promptspan_server.store.migrate import MigrationError, applied_versions, load_migrations, migrate, pending_migrations
+from promptspan_server.store.migrate import (
+    MigrationError,
+    applied_versions,
+    load_migrations,
+    migrate,
+    pending_migrations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +29,9 @@ def executor(tmp_path: Path) -> Iterator[HandleExecutor]:
 def folder(tmp_path: Path) -> Path:
     path = tmp_path / "migrations"
     path.mkdir()
-    (path / "0001_one.sql").write_text("CREATE TABLE one (x UInt8) ENGINE = MergeTree ORDER BY x;\nINSERT INTO one VALUES (1);")
+    (path / "0001_one.sql").write_text(
+        "CREATE TABLE one (x UInt8) ENGINE = MergeTree ORDER BY x;\nINSERT INTO one VALUES (1);"
+    )
     (path / "0002_two.sql").write_text("-- a view; with a comment\nCREATE VIEW two AS SELECT x FROM one;")
     return path
 
@@ -64,7 +72,9 @@ def test_a_file_that_failed_half_way_is_tried_again(executor: HandleExecutor, fo
     broken.write_text("CREATE TABLE three (x UInt8) ENGINE = MergeTree ORDER BY x;\nSELECT * FROM nowhere;")
     with pytest.raises(StoreError, match="nowhere"):
         migrate(executor, folder=folder)
-    broken.write_text("CREATE TABLE three (x UInt8) ENGINE = MergeTree ORDER BY x;\nINSERT INTO three VALUES (1);")
+    broken.write_text(
+        "CREATE TABLE three (x UInt8) ENGINE = MergeTree ORDER BY x;\nINSERT INTO three VALUES (1);"
+    )
     assert migrate(executor, folder=folder) == ["0003_three"]
     assert executor.rows("SELECT count() FROM three") == [(1,)]
 

@@ -16,7 +16,7 @@ SETTINGS non_replicated_deduplication_window = 1000;
 -- Words of other instrumentations and ours for them.
 CREATE TABLE value_aliases
 (
-    field LowCardinality(String) COMMENT 'operation, provider, host, scope, finish_reason, error',
+    field LowCardinality(String) COMMENT 'operation, provider, host, span_name, scope, finish_reason, error',
     value String COMMENT 'as sent, in lower case',
     canonical String COMMENT 'as we store it'
 )
@@ -215,7 +215,10 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('gen_ai.usage.details.cache_write_tokens', 'cache_write_tokens', 80, ' '),
     ('gen_ai.usage.details.input_audio_tokens', 'audio_input_tokens', 80, ' '),
     ('gen_ai.usage.details.output_audio_tokens', 'audio_output_tokens', 80, ' '),
-    ('request_data', '', 0, '*'),
+    ('request_data', 'input', 88, '*'),
+    ('response_data', 'output', 88, ' '),
+    ('all_messages_events', 'input', 86, ' '),
+    ('pydantic_ai.all_messages', 'input', 85, ' '),
     ('request_data.model', 'request_model', 89, ' '),
     ('request_data.stream', 'streaming', 89, ' '),
     ('duration', 'duration_s', 80, ' '),
@@ -382,8 +385,7 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('provider', 'openai.chat', 'openai'),
     ('provider', 'openai.responses', 'openai'),
     ('provider', 'openai.embedding', 'openai'),
-    ('provider', 'anthropic.messages', 'anthropic'),
-    ('provider', 'unknown', '');
+    ('provider', 'anthropic.messages', 'anthropic');
 
 -- Where the call went decides, where the instrumentation names the client library: a part of the URL or of the host.
 INSERT INTO value_aliases (field, value, canonical) VALUES
@@ -405,6 +407,11 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('host', 'aiplatform.googleapis.com', 'gcp.vertex_ai'),
     ('host', 'api.openai.com', 'openai'),
     ('host', 'api.anthropic.com', 'anthropic');
+
+-- Providers that only the span's name tells: Langfuse's replacement of OpenAI's client (langfuse/openai.py).
+INSERT INTO value_aliases (field, value, canonical) VALUES
+    ('span_name', 'openai-generation', 'openai'),
+    ('span_name', 'openai-embedding', 'openai');
 
 -- Habits of instrumentations, by the scope of their spans.
 INSERT INTO value_aliases (field, value, canonical) VALUES

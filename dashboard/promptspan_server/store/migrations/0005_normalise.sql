@@ -148,7 +148,7 @@ FROM
     SELECT
         *,
         -- Calls that say no operation, but have usage or an answer, are chats. What only counts tokens has neither.
-        multiIf(operation_word != '', operation_word, said_operation != '', said_operation, has_usage OR response_id != '', 'chat', '') AS operation,
+        multiIf(operation_word != '', operation_word, said_operation != '', said_operation, has_usage OR (response_id != '' AND response_model != ''), 'chat', '') AS operation,
         is_split AND NOT is_log AND NOT failed AND NOT has_usage AND response_id = '' AS opens_stream,
         multiIf(started > now64(9, 'UTC') + INTERVAL 1 HOUR, 'future', started < now64(9, 'UTC') - INTERVAL 30 DAY, 'ancient', '') AS clock_problem,
         multiIf(
@@ -212,7 +212,9 @@ FROM
                 word['operation'] AS operation_word,
                 said['operation'] AS said_operation,
                 -- Where the call went decides over the name of the client library.
-                multiIf(word['host'] != '', word['host'], word['provider'] != '', word['provider'], said['provider']) AS provider,
+                multiIf(
+                    word['host'] != '', word['host'], word['provider'] != '', word['provider'],
+                    said['provider'] NOT IN ('', 'unknown'), said['provider'], word['span_name']) AS provider,
                 word['scope'] AS habits,
                 position(habits, 'splits_streams') > 0 AS is_split,
                 position(habits, 'excludes_cache') > 0 AS excludes_cache,
@@ -279,7 +281,7 @@ FROM
                         map(
                             'operation', lower(field['operation']), 'provider', lower(field['provider']),
                             'host', arrayFirst(part -> position(lower(field['host']), part) > 0, host_parts),
-                            'scope', ScopeName, 'error', lower(field['error_type'])) AS said
+                            'scope', ScopeName, 'span_name', lower(SpanName), 'error', lower(field['error_type'])) AS said
                     FROM
                     (
                         -- 3. Meaning: field -> value, the best alias first (a lookup takes the first).
@@ -296,7 +298,7 @@ FROM
                             SELECT
                                 * EXCEPT (ranks, members),
                                 arraySort(arrayFilter(
-                                    pair -> length(pair.1) > 4 AND pair.2 NOT IN ('', 'null', 'None', '[]', '{}'),
+                                    pair -> length(pair.1) > 4 AND pair.2 NOT IN ('', 'null', 'None', '[]', '{}') AND NOT (endsWith(pair.1, '_tokens') AND startsWith(pair.2, '{')),
                                     arrayConcat(
                                         arrayZip(ranks, mapValues(SpanAttributes)),
                                         arrayMap(member -> (transform(member.1, alias.1, alias.2, ''), member.2), arrayConcat(members, members_of(members)))))) AS known,
@@ -332,10 +334,11 @@ FROM
                                     (
                                         -- 1. The attributes of a span and the ranks of their aliases; then, what is inside JSON, in three steps.
                                         SELECT
-                                            Timestamp, TraceId, SpanId, ParentSpanId, ServiceName, ResourceAttributes, ScopeName, ScopeVersion, SpanAttributes,
+                                            Timestamp, TraceId, SpanId, ParentSpanId, SpanName, ServiceName, ResourceAttributes, ScopeName, ScopeVersion, SpanAttributes,
                                             Duration, StatusCode, StatusMessage, Events.Timestamp, Events.Name, Events.Attributes,
                                             arrayMap(name -> transform(name, alias.1, alias.2, ''), mapKeys(SpanAttributes)) AS ranks
                                         FROM otel_traces
+                                        WHERE SpanName != 'gen_ai.evaluation.result' -- a score: 0009
                                     )
                                 )
                             )
