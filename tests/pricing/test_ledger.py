@@ -159,6 +159,13 @@ def test_a_late_call_changes_its_own_hour_only(priced_store: Executor) -> None:
     assert_ledger_is_exact(priced_store)
 
 
+def test_a_call_marks_every_hour_in_which_it_ran(priced_store: Executor) -> None:
+    add(priced_store, [Call(ts=NOON + timedelta(minutes=1), duration_ms=3_600_000.0)])
+    assert priced_store.rows("SELECT hour FROM dirty_hours FINAL ORDER BY hour") == [
+        (NOON + timedelta(hours=offset),) for offset in (-1, 0, 1)
+    ]
+
+
 def test_nothing_is_due_when_nothing_happened(priced_store: Executor) -> None:
     add(priced_store, [Call()])
     settle(priced_store)

@@ -89,7 +89,7 @@ def recompute(
     now: datetime | None = None,
     max_hours: int = 48,
     settle_s: int = 60,
-    interval_s: int = 30,
+    interval_s: int = 60,
 ) -> Recomputed:
     """Compute the hours that are due, newest first. Safe to call at any time and by several.
 

@@ -11,11 +11,11 @@ ENGINE = AggregatingMergeTree
 ORDER BY hour
 SETTINGS non_replicated_deduplication_window = 0;
 
--- Two spans of one call begin at nearly the same time, perhaps on both sides of a full hour: which of them counts can
--- change with either, so an hour is marked by calls that begin up to two minutes outside it.
+-- Which of two spans of one call counts can change with either, and they may begin on both sides of a full hour: a call
+-- marks the hours in which it ran, two minutes more on either side.
 CREATE MATERIALIZED VIEW dirty_hours_of_calls TO dirty_hours AS
 SELECT
-    toStartOfHour(arrayJoin([ts - INTERVAL 2 MINUTE, ts, ts + INTERVAL 2 MINUTE]))::DateTime('UTC') AS hour,
+    toStartOfHour(arrayJoin([ts - INTERVAL 2 MINUTE, ts, ts + toIntervalMillisecond(least(duration_ms, 86400000)) + INTERVAL 2 MINUTE]))::DateTime('UTC') AS hour,
     now64(6, 'UTC') AS marked_at
 FROM llm_calls
 GROUP BY hour;
