@@ -64,10 +64,18 @@ def landed(module_landed: _Landed) -> _Landed:
 
 def test_a_span_has_the_columns_that_the_exporter_writes(landed: _Landed) -> None:
     span = Span(
-        {"a": "b"}, name="chat m", scope="scope", scope_version="2", kind=4, start_ns=1_772_366_400_000_000_001,
-        duration_ns=7, parent_span_id="0102030405060708", status_code=2, status_message="no",
+        {"a": "b"},
+        name="chat m",
+        scope="scope",
+        scope_version="2",
+        kind=4,
+        start_ns=1_772_366_400_000_000_001,
+        duration_ns=7,
+        parent_span_id="0102030405060708",
+        status_code=2,
+        status_message="no",
         events=[Event("exception", 1_772_366_400_000_000_003, {"exception.type": "E"})],
-    )  # fmt: skip
+    )
     landed.land("traces", [traces(span)], "t")
     (row,) = landed.rows("otel_traces")
     assert row == {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _FOLDER = SHARED_DATA / "captures"
 
-# What these instrumentations did not record, by name. Cache writes come as one number where the lifetime is missing.
+# What these instrumentations did not record, by name. Without lifetimes cache writes are one number.
 _GAPS: dict[tuple[str, str], set[str]] = {
     ("langfuse__openai_dropin", "chat_basic"): {"request_model", "response_id", "finish_reasons"},
     ("langfuse__openai_dropin", "chat_cached_reasoning"): {"request_model", "response_id", "finish_reasons"},
@@ -64,22 +64,35 @@ def _name(entry: dict[str, Any]) -> str:
 
 def _billed(store: Store) -> list[dict[str, Any]]:
     columns = [
-        "operation", "provider", "request_model", "response_model", "response_id", *_USAGE, "cache_write_5m_tokens",
-        "finish_reasons", "status", "error_type", "streaming", "ttft_ms", "duration_ms", "usage_source",
-    ]  # fmt: skip
+        "operation",
+        "provider",
+        "request_model",
+        "response_model",
+        "response_id",
+        *_USAGE,
+        "cache_write_5m_tokens",
+        "finish_reasons",
+        "status",
+        "error_type",
+        "streaming",
+        "ttft_ms",
+        "duration_ms",
+        "usage_source",
+    ]
     rows = store.rows(f"SELECT {', '.join(columns)} FROM llm_calls_once WHERE billable ORDER BY ts")
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _expected(call: dict[str, Any]) -> dict[str, Any]:
     usage: dict[str, int] = call["usage"] or {}
+    reasons: list[str] = call["finish_reasons"] or []
     return {
         "operation": call["operation"],
         "provider": call["provider"],
         "request_model": call["request_model"],
         "response_model": call["response_model"] or "",
         "response_id": call["response_id"] or "",
-        "finish_reasons": [_SAME_REASON.get(reason, reason) for reason in call["finish_reasons"] or []],
+        "finish_reasons": [_SAME_REASON.get(reason, reason) for reason in reasons],
         "streaming": call["streaming"],
         **{ours: usage.get(theirs) for ours, theirs in _USAGE.items()},
     }
@@ -135,7 +148,7 @@ def test_a_captures_buckets_cost_what_the_provider_billed(store: Store, entry: d
         if "cache_write_1h_tokens" in _GAPS.get((entry["instrumentation"], entry["scenario"]), set()):
             continue
         price = MANIFEST["fixture_prices_usd_per_1m"][call["price_key"]]
-        tokens = {name: row[name] or 0 for name in (*_USAGE, "cache_write_5m_tokens")}
+        tokens: dict[str, int] = {name: row[name] or 0 for name in (*_USAGE, "cache_write_5m_tokens")}
         buckets = {
             "cache_read": tokens["cache_read_tokens"],
             "cache_write_5m": tokens["cache_write_5m_tokens"],
@@ -143,7 +156,8 @@ def test_a_captures_buckets_cost_what_the_provider_billed(store: Store, entry: d
             "output": tokens["output_tokens"],
         }
         buckets["input"] = tokens["input_tokens"] - sum(buckets.values()) + buckets["output"]
-        cost = sum(Decimal(count) * Decimal(str(price[name])) for name, count in buckets.items()) / 1_000_000
+        parts = [Decimal(count) * Decimal(str(price[name])) for name, count in buckets.items()]
+        cost = sum(parts, Decimal(0)) / 1_000_000
         assert abs(cost - Decimal(str(call["expected_cost_usd"]))) < Decimal("1e-9")
 
 

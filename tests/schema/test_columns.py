@@ -13,7 +13,10 @@ import pytest
 if TYPE_CHECKING:
     from schema.conftest import Store
 
-_COLUMNS = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{}' ORDER BY position"
+_COLUMNS = (
+    "SELECT name, type FROM system.columns "
+    "WHERE database = currentDatabase() AND table = '{}' ORDER BY position"
+)
 _MAP = "Map(LowCardinality(String), String)"
 _WORD = "LowCardinality(String)"
 
@@ -109,9 +112,7 @@ _CALLS = [
 
 @pytest.mark.parametrize(("table", "columns"), [("otel_traces", _TRACES), ("otel_logs", _LOGS)])
 def test_landing_tables_are_the_exporters(store: Store, table: str, columns: list[tuple[str, str]]) -> None:
-    found = store.rows(
-        f"SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{table}' ORDER BY position"
-    )
+    found = store.rows(_COLUMNS.format(table))
     assert found == columns
     assert (
         store.value(
@@ -123,19 +124,14 @@ def test_landing_tables_are_the_exporters(store: Store, table: str, columns: lis
 
 @pytest.mark.parametrize("table", ["llm_calls", "llm_calls_once"])
 def test_llm_calls_has_the_columns_of_the_contract(store: Store, table: str) -> None:
-    found = [
-        name
-        for (name,) in store.rows(
-            f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{table}' ORDER BY position"
-        )
-    ]
+    found = [name for name, _ in store.rows(_COLUMNS.format(table))]
     assert [name for name in found if name in _CALLS] == _CALLS
 
 
 def test_stored_tables_forget_a_repeated_insert(store: Store) -> None:
     forgetful = store.rows(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
-        "AND name != 'schema_migrations' AND NOT match(create_table_query, 'non_replicated_deduplication_window = [1-9]')"
+        "AND NOT match(create_table_query, 'non_replicated_deduplication_window = [1-9]')"
     )
     assert [
         name

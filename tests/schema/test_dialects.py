@@ -1,4 +1,4 @@
-"""Each instrumentation's own way of writing a call, from its conventions (sources beside the rows of 0004_aliases.sql)."""
+"""Each instrumentation's own way of writing a call, from its conventions (sources: 0004_aliases.sql)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def _call(store: Store, attributes: Mapping[str, Value], columns: str, **span: A
     return store.call(columns)
 
 
-_TOKENS = "input_tokens, output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, reasoning_tokens"
+_TOKENS = (
+    "input_tokens, output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, "
+    "reasoning_tokens"
+)
 
 
 def _tokens(store: Store, attributes: Mapping[str, Value], **span: Any) -> tuple[int | None, ...]:
@@ -29,7 +32,10 @@ def _tokens(store: Store, attributes: Mapping[str, Value], **span: Any) -> tuple
 
 
 def test_older_genai_and_openllmetry_0_40(store: Store) -> None:
-    columns = "operation, provider, input_tokens, output_tokens, cache_read_tokens, finish_reasons, streaming, user_id, billable"
+    columns = (
+        "operation, provider, input_tokens, output_tokens, cache_read_tokens, finish_reasons, streaming, "
+        "user_id, billable"
+    )
     assert _call(
         store,
         {
@@ -51,9 +57,16 @@ def test_older_genai_and_openllmetry_0_40(store: Store) -> None:
         columns,
         scope="opentelemetry.instrumentation.openai.v1",
     ) == {
-        "operation": "chat", "provider": "openai", "input_tokens": 120, "output_tokens": 45, "cache_read_tokens": 64,
-        "finish_reasons": ["tool_calls"], "streaming": False, "user_id": "u1", "billable": True,
-    }  # fmt: skip
+        "operation": "chat",
+        "provider": "openai",
+        "input_tokens": 120,
+        "output_tokens": 45,
+        "cache_read_tokens": 64,
+        "finish_reasons": ["tool_calls"],
+        "streaming": False,
+        "user_id": "u1",
+        "billable": True,
+    }
     assert store.rows("SELECT input_text, output_text FROM llm_texts") == [
         ("be terse\ncapital of France?", "Paris")
     ]
@@ -95,12 +108,18 @@ def test_openinference_keeps_the_answers_id_and_lifetimes_inside_json(store: Sto
             "llm.invocation_parameters": '{"model": "claude-sonnet-4-5", "stream": true}',
             "output.value": json.dumps({"id": "msg_01", "content": [{"text": "{"}], "usage": usage}),
         },
-        "response_id, request_model, response_model, streaming, input_tokens, cache_write_5m_tokens, cache_write_1h_tokens",
+        "response_id, request_model, response_model, streaming, input_tokens, "
+        "cache_write_5m_tokens, cache_write_1h_tokens",
     )
     assert found == {
-        "response_id": "msg_01", "request_model": "claude-sonnet-4-5", "response_model": "claude-sonnet-4-5-20250929",
-        "streaming": True, "input_tokens": 1209, "cache_write_5m_tokens": 148, "cache_write_1h_tokens": 40,
-    }  # fmt: skip
+        "response_id": "msg_01",
+        "request_model": "claude-sonnet-4-5",
+        "response_model": "claude-sonnet-4-5-20250929",
+        "streaming": True,
+        "input_tokens": 1209,
+        "cache_write_5m_tokens": 148,
+        "cache_write_1h_tokens": 40,
+    }
 
 
 def test_openlits_anthropic_input_gets_its_cache_added(store: Store) -> None:
@@ -134,8 +153,10 @@ def test_openlits_word_counts_are_estimates(store: Store) -> None:
 
 def test_openlits_first_token_of_a_call_without_stream_is_none(store: Store) -> None:
     attributes: dict[str, Value] = {
-        "gen_ai.operation.name": "chat", "gen_ai.request.stream": False, "gen_ai.server.time_to_first_token": 0.8,
-    }  # fmt: skip
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.stream": False,
+        "gen_ai.server.time_to_first_token": 0.8,
+    }
     assert _call(store, attributes, "ttft_ms", scope="openlit.instrumentation.openai") == {"ttft_ms": None}
 
 
@@ -143,23 +164,52 @@ def test_openlits_first_token_of_a_call_without_stream_is_none(store: Store) -> 
     ("usage", "tokens"),
     [
         # OpenAI's chat completions: inclusive.
-        ({"prompt_tokens": 130, "completion_tokens": 60, "prompt_tokens_details": {"cached_tokens": 64},
-          "completion_tokens_details": {"reasoning_tokens": 20}}, (130, 60, 64, None, None, 20)),
+        (
+            {
+                "prompt_tokens": 130,
+                "completion_tokens": 60,
+                "prompt_tokens_details": {"cached_tokens": 64},
+                "completion_tokens_details": {"reasoning_tokens": 20},
+            },
+            (130, 60, 64, None, None, 20),
+        ),
         # OpenAI's responses: inclusive, by the names of the details.
-        ({"input_tokens": 130, "output_tokens": 60, "input_tokens_details": {"cached_tokens": 64},
-          "output_tokens_details": {"reasoning_tokens": 20}}, (130, 60, 64, None, None, 20)),
+        (
+            {
+                "input_tokens": 130,
+                "output_tokens": 60,
+                "input_tokens_details": {"cached_tokens": 64},
+                "output_tokens_details": {"reasoning_tokens": 20},
+            },
+            (130, 60, 64, None, None, 20),
+        ),
         # Anthropic's messages: exclusive, by the names of the cache counts.
-        ({"input_tokens": 21, "output_tokens": 393, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 188,
-          "cache_creation": {"ephemeral_5m_input_tokens": 148, "ephemeral_1h_input_tokens": 40}},
-         (1209, 393, 1000, 148, 40, None)),
+        (
+            {
+                "input_tokens": 21,
+                "output_tokens": 393,
+                "cache_read_input_tokens": 1000,
+                "cache_creation_input_tokens": 188,
+                "cache_creation": {"ephemeral_5m_input_tokens": 148, "ephemeral_1h_input_tokens": 40},
+            },
+            (1209, 393, 1000, 148, 40, None),
+        ),
         # Langfuse's own names: what remains beside the parts.
-        ({"input": 21, "output": 300, "input_cache_read": 1000, "input_cache_creation": 188, "output_reasoning": 93},
-         (1209, 393, 1000, 188, None, 93)),
+        (
+            {
+                "input": 21,
+                "output": 300,
+                "input_cache_read": 1000,
+                "input_cache_creation": 188,
+                "output_reasoning": 93,
+            },
+            (1209, 393, 1000, 188, None, 93),
+        ),
         ({"input": 21, "output": 393, "cache_read_input_tokens": 1000}, (1021, 393, 1000, None, None, None)),
         ({"input": 14}, (14, None, None, None, None, None)),
         ({"input": 100, "output": None, "total": 140}, (100, 40, None, None, None, None)),
     ],
-)  # fmt: skip
+)
 def test_usage_in_langfuse(store: Store, usage: dict[str, Any], tokens: tuple[int | None, ...]) -> None:
     attributes: dict[str, Value] = {
         "langfuse.observation.type": "generation",
@@ -185,8 +235,12 @@ def test_langfuse_times_and_errors(store: Store) -> None:
         start_ns=start,
     )
     assert found == {
-        "status": "error", "error_type": "429", "request_model": "gpt-4o", "response_model": "", "finish_reasons": ["stop"],
-    }  # fmt: skip
+        "status": "error",
+        "error_type": "429",
+        "request_model": "gpt-4o",
+        "response_model": "",
+        "finish_reasons": ["stop"],
+    }
     store.empty()
     first = start + 250 * MILLISECOND
     moment = f'"{datetime.fromtimestamp(first / SECOND, timezone.utc).isoformat()}"'
@@ -204,7 +258,7 @@ def test_logfires_stream_is_one_call_that_lasted_as_long_as_the_stream(store: St
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "gpt-4o",
-        "request_data": '{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "secret"}]}',
+        "request_data": '{"model": "gpt-4o", "stream": true, "messages": [{"content": "secret"}]}',
     }
     opening = Span(
         {**common, "logfire.span_type": "span"}, scope="logfire.openai", duration_ns=60 * MILLISECOND
@@ -218,7 +272,7 @@ def test_logfires_stream_is_one_call_that_lasted_as_long_as_the_stream(store: St
             "gen_ai.response.finish_reasons": '["stop"]',
             "gen_ai.usage.input_tokens": 130,
             "gen_ai.usage.output_tokens": 60,
-            "gen_ai.usage.raw": '{"prompt_tokens": 130, "completion_tokens_details": {"reasoning_tokens": 20}}',
+            "gen_ai.usage.raw": '{"completion_tokens_details": {"reasoning_tokens": 20}}',
         },
         scope="logfire.openai",
         kind=1,
@@ -227,7 +281,8 @@ def test_logfires_stream_is_one_call_that_lasted_as_long_as_the_stream(store: St
     )
     store.land(traces(opening, end))
     (billed,) = store.rows(
-        "SELECT span_id, duration_ms, toUnixTimestamp64Nano(ts), streaming, finish_reasons, input_tokens, reasoning_tokens, "
+        "SELECT span_id, duration_ms, toUnixTimestamp64Nano(ts), streaming, finish_reasons, "
+        "input_tokens, reasoning_tokens, "
         "attributes FROM llm_calls_once WHERE billable"
     )
     assert billed[:7] == (end.span_id, 1500.0, opening.start_ns + 100 * MILLISECOND, True, ["stop"], 130, 20)
@@ -254,8 +309,10 @@ def test_logfires_call_that_failed_is_the_call(store: Store) -> None:
 
 def test_pydantic_ais_agents_sum_is_no_usage(store: Store) -> None:
     attributes: dict[str, Value] = {
-        "gen_ai.operation.name": "invoke_agent", "gen_ai.aggregated_usage.input_tokens": 900, "operation.cost": 0.5,
-    }  # fmt: skip
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.aggregated_usage.input_tokens": 900,
+        "operation.cost": 0.5,
+    }
     found = _call(store, attributes, "billable, input_tokens, reported_cost_usd")
     assert found == {"billable": False, "input_tokens": None, "reported_cost_usd": None}
 
@@ -282,11 +339,22 @@ def test_litellms_zero_usage_is_unknown_and_its_raw_span_is_no_call(store: Store
         scope="litellm",
     )
     store.land(traces(request, raw))
-    columns = "operation, provider, streaming, input_tokens, output_tokens, usage_source, status, finish_reasons, reported_cost_usd, billable"
+    columns = (
+        "operation, provider, streaming, input_tokens, output_tokens, usage_source, status, finish_reasons, "
+        "reported_cost_usd, billable"
+    )
     assert store.call(columns) == {
-        "operation": "chat", "provider": "azure.ai.openai", "streaming": True, "input_tokens": None, "output_tokens": None,
-        "usage_source": "missing", "status": "ok", "finish_reasons": ["stop"], "reported_cost_usd": None, "billable": True,
-    }  # fmt: skip
+        "operation": "chat",
+        "provider": "azure.ai.openai",
+        "streaming": True,
+        "input_tokens": None,
+        "output_tokens": None,
+        "usage_source": "missing",
+        "status": "ok",
+        "finish_reasons": ["stop"],
+        "reported_cost_usd": None,
+        "billable": True,
+    }
 
 
 def test_anthropics_own_spans(store: Store) -> None:
@@ -306,8 +374,11 @@ def test_anthropics_own_spans(store: Store) -> None:
         store, message, "cache_write_5m_tokens, cache_write_1h_tokens, finish_reasons, service_tier"
     )
     assert found == {
-        "cache_write_5m_tokens": 148, "cache_write_1h_tokens": 40, "finish_reasons": ["stop"], "service_tier": "standard",
-    }  # fmt: skip
+        "cache_write_5m_tokens": 148,
+        "cache_write_1h_tokens": 40,
+        "finish_reasons": ["stop"],
+        "service_tier": "standard",
+    }
     store.empty()
     counting: dict[str, Value] = {
         "gen_ai.request.model": "claude-sonnet-4-5",
@@ -386,9 +457,11 @@ def test_only_a_cost_that_the_provider_returned_is_a_reported_cost(
     store: Store, source: str, currency: str, cost: str
 ) -> None:
     attributes: dict[str, Value] = {
-        "gen_ai.operation.name": "chat", "gen_ai.usage.cost.amount": 0.0123,
-        "gen_ai.usage.cost.currency": currency, "gen_ai.usage.cost.source": source,
-    }  # fmt: skip
+        "gen_ai.operation.name": "chat",
+        "gen_ai.usage.cost.amount": 0.0123,
+        "gen_ai.usage.cost.currency": currency,
+        "gen_ai.usage.cost.source": source,
+    }
     assert str(_call(store, attributes, "reported_cost_usd")["reported_cost_usd"]) == cost
 
 

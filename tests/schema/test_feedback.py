@@ -29,8 +29,10 @@ def test_a_standard_evaluation_event_is_a_score_of_its_span(store: Store) -> Non
 
 def test_our_sdks_score_names_the_call_that_it_judges(store: Store) -> None:
     attributes: dict[str, Value] = {
-        **_EVALUATION, "promptspan.score.trace_id": "ab" * 16, "promptspan.score.span_id": "cd" * 8,
-    }  # fmt: skip
+        **_EVALUATION,
+        "promptspan.score.trace_id": "ab" * 16,
+        "promptspan.score.span_id": "cd" * 8,
+    }
     store.land(traces(Span(attributes, name="gen_ai.evaluation.result")))
     assert store.rows(_SCORES) == [
         ("relevance", 0.75, "good", "on the point", "chatcmpl-1", "ab" * 16, "cd" * 8, "inbox")

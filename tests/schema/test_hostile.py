@@ -120,9 +120,16 @@ def test_one_bad_span_in_a_thousand_costs_only_itself(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["'; DROP TABLE llm_calls; --", "{x:String}", "\x00\x01\t\n\\", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), '"{[', "a" * 70_000],
+    [
+        "'; DROP TABLE llm_calls; --",
+        "{x:String}",
+        "\x00\x01\t\n\\",
+        "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+        '"{[',
+        "a" * 70_000,
+    ],
     ids=["sql", "parameter", "control", "emoji", "json", "long"],
-)  # fmt: skip
+)
 def test_hostile_text_is_only_text(store: Store, text: str) -> None:
     store.land(
         traces(Span({**_CHAT, "user.id": text, "gen_ai.prompt.name": text, "gen_ai.input.messages": text}))

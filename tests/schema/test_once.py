@@ -11,7 +11,10 @@ from schema.bodies import MILLISECOND, SECOND, Span, Value, span_number, traces
 if TYPE_CHECKING:
     from schema.conftest import Store
 
-_BILLED = "SELECT instrumentation, input_tokens, output_tokens FROM llm_calls_once WHERE billable ORDER BY instrumentation"
+_BILLED = (
+    "SELECT instrumentation, input_tokens, output_tokens FROM llm_calls_once "
+    "WHERE billable ORDER BY instrumentation"
+)
 
 
 def _call(scope: str, *, inp: int = 120, out: int = 45, response_id: str = "", **span: object) -> Span:
@@ -39,9 +42,15 @@ def test_two_root_traces_of_one_answer_are_one_call_and_the_richer_row_stays(sto
 def test_a_row_with_usage_is_richer_than_one_without(store: Store) -> None:
     with_usage = _call("aaa", response_id="msg_1")
     without = Span(
-        {"gen_ai.operation.name": "chat", "gen_ai.response.model": "gpt-4o", "gen_ai.response.id": "msg_1",
-         "promptspan.feature": "inbox", "gen_ai.prompt.name": "p"}, scope="zzz",
-    )  # fmt: skip
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.response.model": "gpt-4o",
+            "gen_ai.response.id": "msg_1",
+            "promptspan.feature": "inbox",
+            "gen_ai.prompt.name": "p",
+        },
+        scope="zzz",
+    )
     store.land(traces(with_usage, without))
     assert store.rows(_BILLED) == [("aaa", 120, 45)]
 

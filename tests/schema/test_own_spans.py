@@ -99,8 +99,10 @@ def test_every_attribute_has_its_column(store: Store) -> None:
     store.land(traces(span))
     assert store.call(", ".join(_EXPECTED)) == _EXPECTED
     assert store.call("trace_id, span_id, parent_span_id") == {
-        "trace_id": span.trace_id, "span_id": span.span_id, "parent_span_id": "00f067aa0ba902b7",
-    }  # fmt: skip
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_span_id": "00f067aa0ba902b7",
+    }
     assert store.value("SELECT toUnixTimestamp64Nano(ts) FROM llm_calls") == span.start_ns
 
 
@@ -124,8 +126,8 @@ def test_a_template_is_kept_once_with_when_it_was_seen(store: Store) -> None:
     store.land(traces(first))
     store.land(traces(later))
     assert store.rows(
-        "SELECT prompt_name, prompt_version, template_hash, template, owner, toUnixTimestamp64Nano(first_seen), "
-        "toUnixTimestamp64Nano(last_seen) FROM prompt_templates FINAL"
+        "SELECT prompt_name, prompt_version, template_hash, template, owner, "
+        "toUnixTimestamp64Nano(first_seen), toUnixTimestamp64Nano(last_seen) FROM prompt_templates FINAL"
     ) == [("summarise", "7", "ab" * 32, "Summarise: {text}", "team-mail", first.start_ns, later.start_ns)]
 
 

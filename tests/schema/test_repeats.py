@@ -55,9 +55,11 @@ def test_a_batch_sent_three_times_shuffled_and_cut_anew_changes_no_total(
 
 def test_the_same_token_twice_is_one_insert_in_every_table(store: Store) -> None:
     attributes: dict[str, Value] = {
-        "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": -1, "gen_ai.input.messages": "x",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.usage.input_tokens": -1,
+        "gen_ai.input.messages": "x",
         "promptspan.prompt.template": "t",
-    }  # fmt: skip
+    }
     body = traces(Span(attributes), Span(attributes))
     for _ in range(3):
         store.land(body, token="the body's hash")
