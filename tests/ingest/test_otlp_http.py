@@ -235,7 +235,7 @@ def test_bombs_are_refused_while_they_are_small(http: httpx.Client, port: int, s
             raw.shutdown(socket.SHUT_WR)
             answered = raw.recv(4096)
         assert answered == b"" or b" 413 " in answered
-    assert resident_bytes() - before < 150 << 20
+    assert resident_bytes() - before < 100 << 20
     assert http.post("/v1/traces", content=traces(9), headers=PROTOBUF).status_code == 200
     assert sink.items() == 1
 

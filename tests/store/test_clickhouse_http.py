@@ -218,6 +218,16 @@ def test_results_go_compressed_to_those_who_accept_it(http: httpx.Client, accept
         assert decode(raw).count(b"\n") == size
 
 
+def test_a_client_of_http_1_0_gets_its_result_in_one_piece(port: int) -> None:
+    sql = "SELECT number FROM numbers(500000)"
+    with socket.create_connection(("127.0.0.1", port), 30) as raw:
+        raw.sendall(f"POST / HTTP/1.0\r\ncontent-length: {len(sql)}\r\n\r\n{sql}".encode())
+        answer = b"".join(iter(lambda: raw.recv(1 << 20), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert body.count(b"\n") == 500_000
+
+
 def test_compressed_blocks_go_both_ways(http: httpx.Client, engine: Engine, empty: None) -> None:
     del empty
     params = {"query": "INSERT INTO t FORMAT CSV", "decompress": "1", "compress": "1"}

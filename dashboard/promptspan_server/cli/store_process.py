@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from promptspan_server.ingest.batcher import Signal
     from promptspan_server.store.access import Access
@@ -100,7 +100,16 @@ def _run(options: argparse.Namespace) -> None:
             raise CannotStartError(error.message) from None
         stack.callback(engine.close, _STOP_S)
         _prepare(engine)
-        asyncio.run(_serve(engine, access, options, sockets))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(engine, access, options, sockets))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _try_port(host: str, port: int) -> None:

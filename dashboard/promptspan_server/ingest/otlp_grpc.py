@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from promptspan_server.ingest.batcher import Signal
 
 MAX_MESSAGE_BYTES = 16 << 20
-_MAX_PLAIN_BYTES = 64 << 20
+_MAX_PLAIN_BYTES = 32 << 20
 _THREADS = 24
-_MAX_CALLS = 64
+_MAX_CALLS = 32
 _DONE_S = 60.0
 _RETRY_AFTER_S = 1
 _METHODS: dict[str, Signal] = {

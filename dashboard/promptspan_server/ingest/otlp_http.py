@@ -29,7 +29,6 @@ from promptspan_server.store.http_body import BodyError, ClientGoneError, Incomi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-    from concurrent.futures import Future
 
     from promptspan_server.ingest.batcher import Signal
 
@@ -37,13 +36,14 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
 
-MAX_BODY_BYTES = 64 << 20
+MAX_BODY_BYTES = 32 << 20
 RETRY_AFTER_S = 1
 
 _PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/logs": "logs"}
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
-# Bodies are held while they are on their way to the engine, so their number is bounded too.
-_MAX_READING = 64
+# What all senders together may have in memory while it arrives.
+_MAX_ARRIVING_BYTES = 128 << 20
+_ARRIVE_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class OtlpHttp:
     def __init__(self, batchers: Mapping[Signal, Batcher], access: Access) -> None:
         self._batchers = batchers
         self._access = access
-        self._reading = asyncio.Semaphore(_MAX_READING)
+        self._arriving_bytes = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -102,19 +102,32 @@ class OtlpHttp:
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
             raise BodyError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
-        async with self._reading:
-            pieces = decoded(receive, headers.get("content-encoding", ""), MAX_BODY_BYTES)
-            body = b"".join([piece async for piece in pieces])
-            items = 0
-            if kind == _JSON:
-                body = await _in_thread_if_large(to_protobuf, body, signal)
-            if body:
-                items = await _in_thread_if_large(count_items, body)
-            if items:
-                done = self._batchers[signal].submit(body, items)
-                del body
-                await _finished(done)
+        body = await self._read(headers, receive)
+        items = 0
+        if kind == _JSON:
+            body = await _in_thread_if_large(to_protobuf, body, signal)
+        if body:
+            items = await _in_thread_if_large(count_items, body)
+        if items:
+            done = self._batchers[signal].submit(body, items)
+            del body
+            await asyncio.wrap_future(done)
         await answer.succeed()
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        encoding = headers.get("content-encoding", "")
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async for piece in decoded(receive, encoding, MAX_BODY_BYTES, within_s=_ARRIVE_S):
+                pieces.append(piece)
+                size += len(piece)
+                self._arriving_bytes += len(piece)
+                if self._arriving_bytes > _MAX_ARRIVING_BYTES:
+                    raise OverloadedError("Too many large bodies arrive at once.")
+            return b"".join(pieces)
+        finally:
+            self._arriving_bytes -= size
 
 
 class _Answer:
@@ -151,7 +164,3 @@ async def _in_thread_if_large(run: Callable[..., Any], body: bytes, *more: objec
     if len(body) < 1 << 18:
         return run(body, *more)
     return await asyncio.to_thread(run, body, *more)
-
-
-async def _finished(done: Future[None]) -> None:
-    await asyncio.wrap_future(done)

@@ -166,7 +166,8 @@ class ClickHouseHttp:
         form = headers.get("content-type", "").startswith("multipart/form-data")
         if form:
             external = await read_form(scope, receive, params)
-        request = query_request(user, scope["method"], headers, params)
+        chunked = scope["http_version"] != "1.0"
+        request = query_request(user, scope["method"], headers, params, chunked=chunked)
         answer.request = request
         job = QueryJob(self._engine, self._sessions, request, outside=self._outside, external=external)
         if request.query_id in self._running:
@@ -217,6 +218,8 @@ class ClickHouseHttp:
             body = encode.feed(first) + encode.finish() if encode else first
             await answer.whole(200, headers, body)
             return
+        if not request.chunked:
+            raise StoreError(396, "TOO_MANY_ROWS_OR_BYTES", "The result is too large for HTTP/1.0")
         tag = new_tag()
         headers["x-clickhouse-exception-tag"] = tag
         await answer.begin(200, headers)

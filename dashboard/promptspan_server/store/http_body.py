@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Message]]
 
 IDLE_S = 30.0
-_MEMORY_BYTES = 64 << 20
+_MEMORY_BYTES = 16 << 20
 
 
 class BodyError(Exception):
@@ -43,7 +43,12 @@ class ClientGoneError(Exception):
 
 
 async def decoded(
-    receive: Receive, encoding: str, limit_bytes: int, *more: Decoder, idle_s: float = IDLE_S
+    receive: Receive,
+    encoding: str,
+    limit_bytes: int,
+    *more: Decoder,
+    idle_s: float = IDLE_S,
+    within_s: float | None = None,
 ) -> AsyncIterator[bytes]:
     """The plain pieces of a body.
 
@@ -53,6 +58,7 @@ async def decoded(
         limit_bytes: Largest plain body.
         more: Decoders behind that of the encoding.
         idle_s: Seconds that the client may let pass without sending anything.
+        within_s: Seconds for the whole body.
 
     Raises:
         BodyError: Too large, too slow, malformed, or of an unknown encoding.
@@ -64,9 +70,12 @@ async def decoded(
         raise BodyError(415, str(error)) from None
     stages = [first, *(Bounded(stage, limit_bytes) for stage in more)]
     received = 0
+    clock = asyncio.get_running_loop().time
+    ends = None if within_s is None else clock() + within_s
     try:
         while True:
-            async with asyncio.timeout(idle_s):
+            patience = idle_s if ends is None else min(idle_s, ends - clock())
+            async with asyncio.timeout(patience):
                 message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
@@ -75,13 +84,16 @@ async def decoded(
             _check(received, limit_bytes)
             for piece in _through(stages, data):
                 yield piece
+                if len(piece) > len(data):
+                    # A little that becomes much must not stop everyone else.
+                    await asyncio.sleep(0)
             if not message.get("more_body", False):
                 break
         if received:
             for stage in stages:
                 stage.finish()
     except TimeoutError:
-        raise BodyError(408, f"The body did not arrive: nothing for {idle_s:g} seconds.") from None
+        raise BodyError(408, "The body did not arrive in time.") from None
     except BadEncodingError as error:
         raise BodyError(400, str(error)) from None
     except TooLargeError:

@@ -54,6 +54,8 @@ _OWN = frozenset(
 _HOLD_BYTES = 1 << 20
 # With `wait_end_of_query`, results up to this size are held; larger ones are streamed all the same.
 _HOLD_TO_END_BYTES = 16 << 20
+# A client of HTTP/1.0 gets its result in one piece, up to this size.
+_HOLD_WHOLE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class QueryRequest:
         session_id: Empty without a session.
         newer_native: Native with the headers of newer protocol revisions.
         database: Where unqualified names are looked up; empty for the default one.
+        chunked: The response may come in parts.
         hold_bytes: How much of a result is held back before the status is sent.
     """
 
@@ -88,6 +91,7 @@ class QueryRequest:
     decompress: bool = False
     accept_encoding: str = ""
     newer_native: bool = False
+    chunked: bool = True
     hold_bytes: int = _HOLD_BYTES
     database: str = ""
 
@@ -99,9 +103,21 @@ def url_params(query_string: bytes) -> dict[str, str]:
 
 
 def query_request(
-    user: str, method: str, headers: Mapping[str, str], params: Mapping[str, str]
+    user: str,
+    method: str,
+    headers: Mapping[str, str],
+    params: Mapping[str, str],
+    *,
+    chunked: bool = True,
 ) -> QueryRequest:
     """Read a request.
+
+    Args:
+        user: Who asks.
+        method: GET reads only.
+        headers: By lower-case name.
+        params: Of the URL and the form.
+        chunked: The client understands a response in parts (HTTP/1.1).
 
     Raises:
         StoreError: A parameter that cannot be (374 INVALID_SESSION_TIMEOUT, 115...).
@@ -129,9 +145,16 @@ def query_request(
         if params.get("enable_http_compression") == "0"
         else headers.get("accept-encoding", ""),
         newer_native=_revision(params) >= REVISION_WITH_CUSTOM_SERIALIZATION,
-        hold_bytes=_HOLD_TO_END_BYTES if params.get("wait_end_of_query") == "1" else _HOLD_BYTES,
+        chunked=chunked,
+        hold_bytes=_hold_bytes(params, chunked=chunked),
         database="" if database == "default" else _text(database),
     )
+
+
+def _hold_bytes(params: Mapping[str, str], *, chunked: bool) -> int:
+    if not chunked:
+        return _HOLD_WHOLE_BYTES
+    return _HOLD_TO_END_BYTES if params.get("wait_end_of_query") == "1" else _HOLD_BYTES
 
 
 def _text(value: str) -> str:
