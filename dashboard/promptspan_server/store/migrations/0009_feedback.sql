@@ -39,11 +39,9 @@ SELECT
     ResourceAttributes['service.instance.id'] AS instance_id,
     max(toUInt64OrZero(ResourceAttributes['promptspan.sdk.emitted'])) AS emitted,
     max(toUInt64OrZero(ResourceAttributes['promptspan.sdk.delivered'])) AS delivered,
-    maxMap(CAST(arrayMap(
+    maxMap(mapApply(
         (key, count) -> (substring(key, length('promptspan.sdk.dropped.') + 1), toUInt64OrZero(count)),
-        arrayFilter(key -> startsWith(key, 'promptspan.sdk.dropped.'), mapKeys(ResourceAttributes)),
-        arrayFilter((count, key) -> startsWith(key, 'promptspan.sdk.dropped.'), mapValues(ResourceAttributes), mapKeys(ResourceAttributes))),
-        'Map(String, UInt64)')) AS dropped,
+        mapFilter((key, count) -> startsWith(key, 'promptspan.sdk.dropped.'), ResourceAttributes))) AS dropped,
     min(now64(9, 'UTC')) AS first_seen,
     max(now64(9, 'UTC')) AS last_seen
 FROM otel_traces
