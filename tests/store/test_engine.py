@@ -49,7 +49,16 @@ def test_errors_carry_clickhouse_code_name_and_message(engine: Engine) -> None:
 def test_a_text_without_a_code_is_still_an_error() -> None:
     odd = engine_error("something odd")
     assert (odd.code, odd.message) == (1002, "something odd")
-    assert engine_error("Code: 27. DB::Exception: bad (X_Y) (version 26.9.2.1)").name == "X_Y"
+    twice = engine_error(
+        "Code: 33. DB::Exception: Code: 33. DB::Exception: Cannot read (all) data: "
+        "(in file/uri /proc/self/fd/25): While executing Native: While executing File: data for INSERT was parsed from file. "
+        "(CANNOT_READ_ALL_DATA) (version 26.9.2.1). (CANNOT_READ_ALL_DATA)"
+    )
+    assert (twice.code, twice.name) == (33, "CANNOT_READ_ALL_DATA")
+    assert twice.message == "Cannot read (all) data: While executing Native"
+    assert (
+        engine_error("Code: 27. DB::Exception: bad (X_Y) (version 26.9.2.1 (official build))").name == "X_Y"
+    )
 
 
 def test_a_stream_yields_blocks_and_closing_it_stops_the_query(engine: Engine) -> None:

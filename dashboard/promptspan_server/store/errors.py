@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 _CODE = re.compile(r"Code: (\d+)\. (?:DB::Exception: )?")
-_NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*(?:\(version [^()]*\))?\s*$")
+_NAME = re.compile(r"\.?\s*\(([A-Z][A-Z0-9_]+)\)\s*$")
+_VERSION = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?\)\s*\.?\s*$")
+# Data are inserted by way of a nameless file; its name says nothing to anyone.
+_SPOOL = re.compile(
+    r":? \(in file/uri /(?:proc/self|dev)/fd/\d+\)"
+    r"|: While executing File: data for INSERT was parsed from file"
+)
 _UNKNOWN_EXCEPTION = 1002
 
 
@@ -44,8 +50,14 @@ def engine_error(text: str) -> StoreError:
     found = _CODE.search(text)
     if found is None:
         return StoreError(_UNKNOWN_EXCEPTION, "UNKNOWN_EXCEPTION", text.strip())
-    message = text[found.end() :].strip()
-    name = _NAME.search(message)
-    if name is None:
-        return StoreError(int(found[1]), "UNKNOWN_EXCEPTION", message)
-    return StoreError(int(found[1]), name[1], message[: name.start()].strip())
+    message = _SPOOL.sub("", text[found.end() :]).strip()
+    # The engine wraps some messages twice: prefix, version and name come again inside.
+    while (again := _CODE.match(message)) is not None:
+        message = message[again.end() :]
+    code_name = "UNKNOWN_EXCEPTION"
+    while True:
+        message = _VERSION.sub("", message)
+        name = _NAME.search(message)
+        if name is None:
+            return StoreError(int(found[1]), code_name, message.strip())
+        message, code_name = message[: name.start()], name[1]
