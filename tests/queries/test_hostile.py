@@ -12,6 +12,7 @@ from promptspan_server.queries.series import CallsOverTime
 from promptspan_server.queries.templates import Templates
 from promptspan_server.queries.totals import Totals
 from promptspan_server.queries.trace import CallScores, CallText, TraceSpans
+from promptspan_server.queries.version_history import FirstCalls
 from promptspan_server.queries.versions import Versions
 from queries.live_store import ago
 
@@ -42,6 +43,7 @@ QUESTIONS: list[Callable[[str], Query[Any]]] = [
     lambda text: CallsOverTime(Scope(DAY, Filter(prompt=text)), by_version=True),
     lambda text: CallSearch(Scope(DAY, Filter(prompt=text)), flag=text, identifier=text, words=text),
     Templates,
+    FirstCalls,
     lambda text: CallDetail(text, text, DAY),
     lambda text: TraceSpans(text, DAY),
     lambda text: CallText(text, text, DAY),

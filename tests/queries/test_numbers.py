@@ -11,6 +11,7 @@ from promptspan_server.queries.prompts import Prompts
 from promptspan_server.queries.scope import Filter, Scope, TimeRange
 from promptspan_server.queries.series import CallsOverTime, buckets
 from promptspan_server.queries.totals import Totals
+from promptspan_server.queries.version_history import FirstCalls
 from promptspan_server.queries.versions import Versions
 from queries.live_store import ago
 
@@ -98,10 +99,17 @@ def test_versions_come_with_their_own_numbers_the_busiest_first(live: LiveStore)
     assert set(second.models) == {"gpt-4o-mini", "no-such-model"}
 
 
-def test_prompts_name_their_newest_version(live: LiveStore) -> None:
+def test_versions_are_known_by_their_first_call_the_newest_first(live: LiveStore) -> None:
+    newest, oldest = live.reader.ask(FirstCalls(PROMPT)).rows
+    assert (newest.prompt, newest.version, newest.first_call) == (PROMPT, "v2", ago(9, 12))
+    assert (oldest.version, oldest.first_call) == ("v1", ago(9, 8))
+    assert newest in live.reader.ask(FirstCalls()).rows
+    assert live.reader.ask(FirstCalls("unheard of")).rows == ()
+
+
+def test_prompts_add_their_versions_up(live: LiveStore) -> None:
     (prompt,) = live.reader.ask(Prompts(SCOPE)).rows
-    assert (prompt.prompt, prompt.versions, prompt.newest) == (PROMPT, 2, "v2")
-    assert prompt.newest_since == ago(9, 12)
+    assert (prompt.prompt, prompt.versions) == (PROMPT, 2)
     assert (prompt.spend.calls, prompt.errors, prompt.flagged) == (15, 2, 1)
     assert prompt.last_seen == ago(9, 12, second=4)
 

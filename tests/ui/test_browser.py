@@ -36,8 +36,6 @@ _FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 _WAIT_MS = 60_000
-# Streamlit looks for its server below the path of the page first, when a page is opened by its address.
-_PROBE = re.compile(r"/_stcore/(health|host-config)$")
 
 
 @dataclass
@@ -119,17 +117,13 @@ def visiting(chromium: Browser, base: str, **options: Any) -> Generator[Visit]:
     page.on(
         "response",
         lambda answer: (
-            visit.complaints.append(f"{answer.status} {answer.url}")
-            if answer.status >= 400 and not _PROBE.search(answer.url)
-            else None
+            visit.complaints.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
         ),
     )
     page.on(
         "console",
         lambda message: (
-            visit.complaints.append(f"console: {message.text}")
-            if message.type == "error" and not _PROBE.search(message.location.get("url", ""))
-            else None
+            visit.complaints.append(f"console: {message.text}") if message.type == "error" else None
         ),
     )
     yield visit

@@ -133,7 +133,7 @@ def test_versions_of_a_prompt_stand_side_by_side_with_the_difference_of_their_te
     assert [row["Calls"]["text"] for row in rows] == ["37", "40"]
     assert rows[1]["Tokens in"]["text"] == "1,000"
     said = words(app)
-    assert "v7, first seen" in said
+    assert "Version v7, first seen" in said
     assert "One line for the list of mails. · owner: inbox-team@example.com" in said
     assert app.code[0].value == (
         "-You summarise e-mails in two sentences.\n+You summarise e-mails in one sentence.\n \n {{ mail }}\n"

@@ -97,6 +97,27 @@ def test_counts_stay_short(value: int | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5, "5 s"), (60, "1 min"), (1800, "30 min"), (3600, "1 h"), (86_400, "1 day"), (7 * 86_400, "7 days")],
+)
+def test_a_bucket_is_called_by_its_width(seconds: int, text: str) -> None:
+    assert wording.step(seconds).replace("\u202f", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("full", "short"),
+    [
+        ("openai.RateLimitError", "RateLimitError"),
+        ("429", "429"),
+        ("", ""),
+        ("no. such thing", "no. such thing"),
+    ],
+)
+def test_an_error_is_called_by_its_class(full: str, short: str) -> None:
+    assert wording.error_name(full) == short
+
+
+@pytest.mark.parametrize(
     ("now", "before", "text"),
     [(112, 100, "+12 %"), (88, 100, "\u221212 %"), (100, 100, "±0 %"), (2000, 100, "×20"), (1, 0, None)],
 )

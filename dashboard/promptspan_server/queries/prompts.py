@@ -24,8 +24,6 @@ class PromptRow:
     Attributes:
         prompt: Its name, empty for calls without one.
         versions: How many versions ran.
-        newest: The version that was first seen last.
-        newest_since: When that one was first seen in the scope, UTC.
         errors: Calls with status `error`.
         flagged: Calls with a safety flag.
         p50_ms: Median duration.
@@ -36,8 +34,6 @@ class PromptRow:
 
     prompt: str
     versions: int
-    newest: str
-    newest_since: datetime
     errors: int
     flagged: int
     p50_ms: float
@@ -64,12 +60,9 @@ class Prompts(Query[PromptRow]):
     def sql(self) -> str:
         """See `Query.sql`."""
         return f"""
-            WITH minMap(map(toString(prompt_version), toUnixTimestamp64Micro(ts))) AS first_us
             SELECT
                 prompt_name,
-                length(first_us) AS versions,
-                arrayMax(mapValues(first_us)) AS newest_us,
-                mapKeys(first_us)[indexOf(mapValues(first_us), newest_us)],
+                uniqExact(prompt_version),
                 countIf(status = 'error'),
                 countIf(notEmpty(safety_flags)),
                 quantileExact(0.5)(duration_ms),
@@ -89,16 +82,14 @@ class Prompts(Query[PromptRow]):
 
     def row(self, values: Sequence[Any]) -> PromptRow:
         """See `Query.row`."""
-        prompt, versions, newest_us, newest, errors, flagged, p50, p95, last = values[:9]
+        prompt, versions, errors, flagged, p50, p95, last = values[:7]
         return PromptRow(
             prompt=prompt,
             versions=versions,
-            newest=newest,
-            newest_since=from_micros(newest_us),
             errors=errors,
             flagged=flagged,
             p50_ms=p50,
             p95_ms=p95,
             last_seen=from_micros(last),
-            spend=Spend(*values[9:13]),
+            spend=Spend(*values[7:11]),
         )

@@ -33,7 +33,7 @@ def verdict(row: CallDetailRow) -> str:
     )
     model = row.response_model or row.request_model
     what = _STATUS.get(row.status, row.status)
-    reason = f" with {row.error_type}" if row.error_type else ""
+    reason = f" with {wording.error_name(row.error_type)}" if row.error_type else ""
     on = f" on {model}" if model else ""
     return f"{subject}{on} {what}{reason} after {wording.duration(row.duration_ms)}."
 
@@ -50,7 +50,7 @@ def numbers(row: CallDetailRow) -> None:
                 row.status,
                 [
                     Note(
-                        ", ".join(row.finish_reasons) or row.error_type,
+                        ", ".join(row.finish_reasons) or wording.error_name(row.error_type),
                         "bad" if row.status == "error" else "",
                     )
                 ],
@@ -179,6 +179,7 @@ def facts(row: CallDetailRow) -> None:
         ("Provider", Cell(row.provider)),
         ("Model asked for", Cell(row.request_model)),
         ("Model that answered", Cell(row.response_model)),
+        ("Error", Cell(row.error_type, title=row.error_type)),
         ("Streamed", Cell("yes" if row.streaming else "no")),
         ("Attempt", Cell(str(row.attempt) if row.attempt > 1 else "")),
         ("From a cache", Cell("yes" if row.cached else "")),

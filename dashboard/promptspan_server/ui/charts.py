@@ -201,6 +201,8 @@ def _chart(
     **layout: Any,
 ) -> Chart:
     palette = PALETTES[mode]
+    # Whole buckets: the last one is as wide as the others, though its end may be still to come.
+    at = buckets(time_range)
     axis: Mapping[str, Any] = {
         "gridcolor": palette.grid,
         "linecolor": palette.grid,
@@ -237,7 +239,7 @@ def _chart(
                 **axis,
                 "type": "date",
                 "showgrid": False,
-                "range": [_naive(min(buckets(time_range)[0], time_range.start)), _naive(time_range.end)],
+                "range": [_naive(at[0]), _naive(at[-1] + timedelta(seconds=time_range.step_s))],
                 "tickformatstops": [
                     {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
                     {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%d %b"},

@@ -15,7 +15,7 @@ from promptspan_server.ui.theme import theme_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-APP = Path(__file__).with_name("app.py")
+APP = Path(__file__).with_name("server.py")
 OTLP_VARIABLE = "PROMPTSPAN_OTLP_ENDPOINT"
 DEFAULT_OTLP_ENDPOINT = "http://127.0.0.1:4318"
 

@@ -14,7 +14,8 @@ from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.theme import PALETTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from promptspan_server.queries.connection import Answer
     from promptspan_server.queries.series import Point
@@ -68,21 +69,24 @@ MEASURES: dict[str, Measure] = {
 _LABELS = {"p95": "p95", "p50": "p50", "failed": "Failed", "flagged": "Flags", "cost": "Cost per call"}
 
 
-def draw(versions: Answer[VersionRow], series: Answer[Point] | None, view: View) -> None:
+def draw(
+    versions: Answer[VersionRow], series: Answer[Point] | None, since: Mapping[str, datetime], view: View
+) -> None:
     """Draw the versions of one prompt.
 
     Args:
         versions: At least one row, all of one prompt.
         series: Buckets by version, None if they could not be read.
+        since: When each version first ran, in this range or before it.
         view: Scope of the page.
     """
-    rows = sorted(versions.rows, key=lambda row: row.first_seen, reverse=True)
+    rows = sorted(versions.rows, key=lambda row: since.get(row.version, row.first_seen), reverse=True)
     with st.container(key="verdict"):
-        st.text(_in_words(rows))
+        st.text(_in_words(rows, since))
     panels.heading("Versions", versions, "the newest first")
     table(
         _columns(),
-        [_row(row, index, view) for index, row in enumerate(rows)],
+        [_row(row, since.get(row.version, row.first_seen), index, view) for index, row in enumerate(rows)],
         key="versions",
         caption="Versions",
     )
@@ -90,7 +94,7 @@ def draw(versions: Answer[VersionRow], series: Answer[Point] | None, view: View)
         return
     names = [row.version for row in rows[:_LINES]]
     note = f"the newest {_LINES} of {len(rows)} versions" if len(rows) > _LINES else ""
-    step = wording.duration(view.window.range.step_s * 1000)
+    step = wording.step(view.window.range.step_s)
     left, right = st.columns(2)
     with left:
         with st.container(key="calls_heading", vertical_alignment="center"):
@@ -147,8 +151,9 @@ def _measure() -> Measure:
     return chosen
 
 
-def _in_words(rows: Sequence[VersionRow]) -> str:
+def _in_words(rows: Sequence[VersionRow], since: Mapping[str, datetime]) -> str:
     newest = rows[0]
+    first = since.get(newest.version, newest.first_seen)
     calls = sum(row.spend.calls for row in rows)
     if len(rows) == 1:
         return (
@@ -167,10 +172,9 @@ def _in_words(rows: Sequence[VersionRow]) -> str:
             f"{wording.usd(newest.spend.per_call)} a call (before: {wording.usd(older.spend.per_call)})"
         )
     return (
-        f"{newest.version or NONE}, first seen {wording.moment(newest.first_seen, seconds=False)} UTC, has "
-        f"{wording.share(newest.spend.calls / calls, 0)} of the calls. Against {older.version or NONE}: "
-        + "; ".join(differences)
-        + "."
+        f"Version {newest.version or NONE}, first seen {wording.moment(first, seconds=False)} UTC, has "
+        f"{wording.share(newest.spend.calls / calls, 0)} of the calls. "
+        f"Against version {older.version or NONE}: " + "; ".join(differences) + "."
     )
 
 
@@ -188,11 +192,11 @@ def _columns() -> list[Column]:
         Column("Priced", "Share of calls with a known cost", "right"),
         Column("Flags", "Share of calls with a safety flag", "right"),
         Column("Models", clip=True),
-        Column("First call, UTC", "In this range", "right"),
+        Column("First call, UTC", "Of all calls, in this range or before", "right"),
     ]
 
 
-def _row(row: VersionRow, index: int, view: View) -> list[Cell]:
+def _row(row: VersionRow, first: datetime, index: int, view: View) -> list[Cell]:
     series = PALETTES[mode()].series
     carried = {
         **view.parameters(*_FILTERS),
@@ -241,7 +245,7 @@ def _row(row: VersionRow, index: int, view: View) -> list[Cell]:
             title=", ".join(row.flags),
         ),
         Cell(", ".join(row.models), sort=", ".join(row.models), title=", ".join(row.models)),
-        Cell(wording.moment(row.first_seen), sort=row.first_seen.timestamp(), tone="muted"),
+        Cell(wording.moment(first), sort=first.timestamp(), tone="muted"),
     ]
 
 

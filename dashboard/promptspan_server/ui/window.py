@@ -56,6 +56,12 @@ class Window:
             return f"{hours * 60:.0f} min"
         return f"{hours:.3g} h" if hours <= 48 else f"{hours / 24:.3g} days"
 
+    @property
+    def before_words(self) -> str:
+        """The range before it, after `in the` or `than in the`."""
+        length = self.length_words
+        return f"{'hour' if length == '1 h' else length} before"
+
     def parameters(self) -> dict[str, str]:
         """The range for a link: always absolute, so that the next page shows the same calls."""
         return {PARAMETER: interval(self.range)}

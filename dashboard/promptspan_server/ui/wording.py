@@ -55,6 +55,22 @@ def duration(milliseconds: float | None) -> str:
     return f"{whole}{_THIN}s"
 
 
+def step(seconds: int) -> str:
+    """Write the width of a bucket: `30 s`, `1 min`, `3 h`, `7 days`."""
+    for size, unit in ((86_400, "day"), (3600, "h"), (60, "min")):
+        if seconds % size == 0:
+            number = seconds // size
+            plural = "s" if unit == "day" and number > 1 else ""
+            return f"{number}{_THIN}{unit}{plural}"
+    return f"{seconds}{_THIN}s"
+
+
+def error_name(error_type: str) -> str:
+    """Shorten the full name of an exception class to its last part; codes and names with spaces stay."""
+    last = error_type.rpartition(".")[2]
+    return last if last.isidentifier() else error_type
+
+
 def age(seconds: float | None) -> str:
     """Write how long ago something was, in one unit."""
     if seconds is None:

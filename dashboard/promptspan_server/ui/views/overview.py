@@ -82,7 +82,7 @@ def _in_words(now: TotalsRow, past: TotalsRow, versions: Sequence[VersionRow], v
     sentences = [
         f"{wording.counted(now.calls, 'model call')} in {length}, "
         + (f"{wording.share(now.error_rate)} failed" if now.errors else "none failed")
-        + (f" ({wording.share(past.error_rate)} in the {length} before)." if past.calls else ".")
+        + (f" ({wording.share(past.error_rate)} in the {view.window.before_words})." if past.calls else ".")
     ]
     worst = _standing_out(now, versions)
     if worst is not None:
@@ -125,7 +125,12 @@ def _numbers(now: TotalsRow, past: TotalsRow, day: TotalsRow, view: View, today:
     length = view.window.length_words
     tiles(
         [
-            Tile("Model calls", wording.exact(now.calls), [_calls_note(now, past, length)], CALLS_HELP),
+            Tile(
+                "Model calls",
+                wording.exact(now.calls),
+                [_calls_note(now, past, view.window.before_words)],
+                CALLS_HELP,
+            ),
             Tile(
                 "Failed",
                 wording.share(now.error_rate, 2),
@@ -148,9 +153,9 @@ def _numbers(now: TotalsRow, past: TotalsRow, day: TotalsRow, view: View, today:
     )
 
 
-def _calls_note(now: TotalsRow, past: TotalsRow, length: str) -> Note:
+def _calls_note(now: TotalsRow, past: TotalsRow, before: str) -> Note:
     change = wording.change(now.calls, past.calls)
-    return Note(f"{change} on the {length} before" if change else f"none in the {length} before")
+    return Note(f"{change} on the {before}" if change else f"none in the {before}")
 
 
 def _rate_note(now: TotalsRow, past: TotalsRow) -> Note:
@@ -193,7 +198,7 @@ def _cost_tile(label: str, totals: TotalsRow) -> Tile:
 
 
 def _charts(points: Answer[Point], view: View) -> None:
-    step = wording.duration(view.window.range.step_s * 1000)
+    step = wording.step(view.window.range.step_s)
     left, right = st.columns(2)
     with left:
         panels.heading(f"Model calls per {step}", points, "failed at the foot")
@@ -212,7 +217,7 @@ def _charts(points: Answer[Point], view: View) -> None:
 
 
 def _cost(points: Answer[Point], view: View) -> None:
-    step = wording.duration(view.window.range.step_s * 1000)
+    step = wording.step(view.window.range.step_s)
     panels.heading(f"Cost per {step}, USD", points, "of the priced calls")
     panels.chart(
         charts.cost(points.rows, view.window.range, mode()),

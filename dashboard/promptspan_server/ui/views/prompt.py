@@ -9,6 +9,7 @@ from promptspan_server.queries.prompts import PromptRow, Prompts
 from promptspan_server.queries.scope import Filter
 from promptspan_server.queries.series import CallsOverTime
 from promptspan_server.queries.templates import Templates
+from promptspan_server.queries.version_history import FirstCallRow, FirstCalls
 from promptspan_server.queries.versions import Versions
 from promptspan_server.ui import cache, links, panels, version_panels, wording
 from promptspan_server.ui.controls import NONE, View, choose, current_window, filters, window_controls
@@ -42,8 +43,11 @@ def show() -> None:
 
 
 def _one(prompt: str, view: View) -> None:
-    versions, series, templates = cache.ask_all(
-        Versions(view.scope), CallsOverTime(view.scope, by_version=True), Templates(prompt)
+    versions, series, templates, history = cache.ask_all(
+        Versions(view.scope),
+        CallsOverTime(view.scope, by_version=True),
+        Templates(prompt),
+        FirstCalls(prompt),
     )
     known = panels.shown(templates)
     with st.container(key="headline"):
@@ -62,24 +66,31 @@ def _one(prompt: str, view: View) -> None:
     if not found.rows:
         no_calls(links.PROMPT)
         return
-    version_panels.draw(found, panels.shown(series), view)
+    first_calls = panels.shown(history)
+    since = {row.version: row.first_call for row in first_calls.rows} if first_calls else {}
+    version_panels.draw(found, panels.shown(series), since, view)
 
 
 def _list(view: View) -> None:
-    prompts = panels.shown(cache.ask_all(Prompts(view.scope))[0])
+    found, history = cache.ask_all(Prompts(view.scope), FirstCalls())
+    prompts, first_calls = panels.shown(found), panels.shown(history)
     age_note(view.window, prompts)
     if prompts is None:
         return
     if not prompts.rows:
         no_calls(links.PROMPT)
         return
+    newest: dict[str, FirstCallRow] = {}
+    for row in first_calls.rows if first_calls else ():
+        if row.first_call < view.window.range.end:
+            newest.setdefault(row.prompt, row)
     panels.heading("Prompts", prompts, "choose one to see its versions")
     table(
         [
             Column("Prompt", clip=True),
             Column("Versions", "Versions that ran in this range", "right"),
             Column("Newest version", clip=True),
-            Column("Since, UTC", "First call of the newest version in this range"),
+            Column("Since, UTC", "First call of the newest version"),
             Column("Calls", "Model calls", "right"),
             Column("Failed", "Share of calls with status error", "right"),
             Column("p50", "Median duration", "right"),
@@ -88,13 +99,14 @@ def _list(view: View) -> None:
             Column("Priced", "Share of calls with a known cost", "right"),
             Column("Last call, UTC", "", "right"),
         ],
-        [_row(row, view) for row in prompts.rows],
+        [_row(row, newest.get(row.prompt), view) for row in prompts.rows],
         key="prompts_table",
         caption="Prompts with calls, failures, latency and cost",
     )
 
 
-def _row(row: PromptRow, view: View) -> list[Cell]:
+def _row(row: PromptRow, newest: FirstCallRow | None, view: View) -> list[Cell]:
+    version = newest.version if newest else ""
     return [
         Cell(
             wording.name(row.prompt, "(no prompt)"),
@@ -103,8 +115,12 @@ def _row(row: PromptRow, view: View) -> list[Cell]:
             title=row.prompt,
         ),
         Cell(wording.exact(row.versions), sort=row.versions),
-        Cell(wording.name(row.newest, NONE), sort=row.newest, title=row.newest, mono=bool(row.newest)),
-        Cell(wording.moment(row.newest_since), sort=row.newest_since.timestamp(), tone="muted"),
+        Cell(wording.name(version, NONE), sort=version, title=version, mono=bool(version)),
+        Cell(
+            wording.moment(newest.first_call if newest else None),
+            sort=newest.first_call.timestamp() if newest else None,
+            tone="muted",
+        ),
         Cell(wording.exact(row.spend.calls), sort=row.spend.calls),
         Cell(
             wording.share(row.error_rate),

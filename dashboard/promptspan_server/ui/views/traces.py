@@ -158,7 +158,7 @@ def _row(row: CallRow) -> list[Cell]:
         ),
         Cell(row.model or wording.UNKNOWN, sort=row.model, title=row.model),
         Cell(
-            f"{row.status}: {row.error_type}" if row.error_type else row.status,
+            f"{row.status}: {wording.error_name(row.error_type)}" if row.error_type else row.status,
             sort=row.status,
             tone="bad" if row.status == "error" else "warn" if row.status != "ok" else "muted",
             title=row.error_type,
