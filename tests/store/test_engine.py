@@ -51,7 +51,8 @@ def test_a_text_without_a_code_is_still_an_error() -> None:
     assert (odd.code, odd.message) == (1002, "something odd")
     twice = engine_error(
         "Code: 33. DB::Exception: Code: 33. DB::Exception: Cannot read (all) data: "
-        "(in file/uri /proc/self/fd/25): While executing Native: While executing File: data for INSERT was parsed from file. "
+        "(in file/uri /proc/self/fd/25): While executing Native: "
+        "While executing File: data for INSERT was parsed from file. "
         "(CANNOT_READ_ALL_DATA) (version 26.9.2.1). (CANNOT_READ_ALL_DATA)"
     )
     assert (twice.code, twice.name) == (33, "CANNOT_READ_ALL_DATA")
