@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptspan_server.queries.scope import TimeRange
+from promptspan_server.ui.version_panels import MEASURES
 from promptspan_server.ui.window import interval, stamp
 from ui.looking import address, healthy, marked_up, numbers, open_page, tables, texts, words
 from ui.seed import HOSTILE, PROMPT
@@ -152,10 +153,11 @@ def test_the_templates_to_compare_are_in_the_address(full: LiveStore) -> None:
     assert "equal, line by line" in words(app)
 
 
-@pytest.mark.parametrize("measure", ["p50", "p95", "failed", "flagged", "cost"])
-def test_every_measure_can_be_drawn(full: LiveStore, measure: str) -> None:
+@pytest.mark.parametrize("measure", list(MEASURES))
+def test_every_measure_can_be_drawn_by_its_address(full: LiveStore, measure: str) -> None:
     app = healthy(open_page("prompt", {"prompt": PROMPT, "measure": measure}))
     assert len(app.get("plotly_chart")) == 2
+    assert MEASURES[measure].title in words(app)
 
 
 def test_a_prompt_without_calls_or_template_says_so(full: LiveStore) -> None:
@@ -185,6 +187,12 @@ def test_traces_are_found_by_flag_duration_id_and_words(full: LiveStore, told: d
     app.text_input(key="words").set_value("parcel").run()
     assert len(tables(healthy(app))[CALLS]) == 1
     assert "parcel" not in str(app.query_params)
+
+
+def test_the_order_of_a_list_is_in_its_address(full: LiveStore) -> None:
+    rows = tables(healthy(open_page("traces", {"range": "24h", "order": "slowest"})))[CALLS]
+    durations = [row["Duration"]["sort"] for row in rows]
+    assert durations == sorted(durations, reverse=True)
 
 
 def test_a_list_is_never_longer_than_fifty(full: LiveStore) -> None:

@@ -52,7 +52,7 @@ MEASURES: dict[str, Measure] = {
     "failed": Measure(
         "Failed calls, per cent", lambda point: point.errors / point.calls, tickformat=".0%", hover="%{y:.1%}"
     ),
-    "flagged": Measure(
+    "flags": Measure(
         "Calls with a safety flag, per cent",
         lambda point: point.flagged / point.calls,
         tickformat=".0%",
@@ -66,7 +66,6 @@ MEASURES: dict[str, Measure] = {
         hover="$%{y:.3~g}",
     ),
 }
-_LABELS = {"p95": "p95", "p50": "p50", "failed": "Failed", "flagged": "Flags", "cost": "Cost per call"}
 
 
 def draw(
@@ -141,7 +140,6 @@ def _measure() -> Measure:
             list(MEASURES),
             default="p95",
             required=True,
-            format_func=lambda measure: _LABELS[measure],
             key="measure",
             bind="query-params",
             label_visibility="collapsed",

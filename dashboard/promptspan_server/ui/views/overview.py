@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from promptspan_server.queries.series import Point
 
 _ENOUGH_CALLS = 100
+_FEW_CALLS = 20
 _MUCH_SLOWER = 1.2
 _FILTERS = ("feature", "environment", "model")
 CALLS_HELP = (
@@ -82,7 +83,11 @@ def _in_words(now: TotalsRow, past: TotalsRow, versions: Sequence[VersionRow], v
     sentences = [
         f"{wording.counted(now.calls, 'model call')} in {length}, "
         + (f"{wording.share(now.error_rate)} failed" if now.errors else "none failed")
-        + (f" ({wording.share(past.error_rate)} in the {view.window.before_words})." if past.calls else ".")
+        + (
+            f" ({wording.share(past.error_rate)} in the {view.window.before_words})."
+            if _comparable(now, past)
+            else "."
+        )
     ]
     worst = _standing_out(now, versions)
     if worst is not None:
@@ -153,13 +158,19 @@ def _numbers(now: TotalsRow, past: TotalsRow, day: TotalsRow, view: View, today:
     )
 
 
+def _comparable(now: TotalsRow, past: TotalsRow) -> bool:
+    # Beside a handful of calls, or a trickle, every change looks large.
+    return past.calls >= _FEW_CALLS and past.calls * _FEW_CALLS >= now.calls
+
+
 def _calls_note(now: TotalsRow, past: TotalsRow, before: str) -> Note:
-    change = wording.change(now.calls, past.calls)
-    return Note(f"{change} on the {before}" if change else f"none in the {before}")
+    if not _comparable(now, past):
+        return Note(f"{wording.exact(past.calls) if past.calls else 'none'} in the {before}")
+    return Note(f"{wording.change(now.calls, past.calls)} on the {before}")
 
 
 def _rate_note(now: TotalsRow, past: TotalsRow) -> Note:
-    if now.error_rate is None or past.error_rate is None:
+    if now.error_rate is None or past.error_rate is None or not _comparable(now, past):
         return Note(f"{wording.counted(now.errors, 'call')} failed")
     before = f"was {wording.share(past.error_rate, 2)} before"
     # Three standard errors of a difference of shares: a hint for the eye, not a test.
@@ -174,7 +185,7 @@ def _rate_note(now: TotalsRow, past: TotalsRow) -> Note:
 
 
 def _latency_note(now: TotalsRow, past: TotalsRow) -> Note:
-    if now.p95_ms is None or past.p95_ms is None:
+    if now.p95_ms is None or past.p95_ms is None or not _comparable(now, past):
         return Note(f"median {wording.duration(now.p50_ms)}")
     before = f"was {wording.duration(past.p95_ms)} before"
     if min(now.calls, past.calls) >= _ENOUGH_CALLS and past.p95_ms:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from promptspan_server.queries.choices import ChoicesRow
     from promptspan_server.ui.window import Window
 
-_ORDERS = {"newest": "Newest", "slowest": "Slowest", "dearest": "Dearest"}
+_ORDERS = ("newest", "slowest", "dearest")
 _SLOW = {"1s": 1_000.0, "2s": 2_000.0, "5s": 5_000.0, "10s": 10_000.0, "30s": 30_000.0, "60s": 60_000.0}
 _WHY_NO_COST = {"unpriced": "no price for this model", "no_usage": "no usage reported"}
 
@@ -58,10 +58,9 @@ def show() -> None:
         )
         order = st.segmented_control(
             "Order",
-            list(_ORDERS),
+            _ORDERS,
             default="newest",
             required=True,
-            format_func=lambda name: _ORDERS[name],
             key="order",
             bind="query-params",
             label_visibility="collapsed",
