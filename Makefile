@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help install demo test bench format lint typecheck browser clean
+.PHONY: help install demo test faults bench format lint typecheck browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ browser:
 test: install browser ## Run the tests (under ten minutes on two cores)
 	$(SAY) "Running the tests"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 100 kills (about five minutes)
+	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 bench: install ## Run the benchmarks, each as a ratio to a reference in the same run
 	@shopt -s nullglob; for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b; done

@@ -158,7 +158,7 @@ def test_fork_at_any_moment_hangs_nobody(sink: Sink, make_pipeline: Callable[...
     assert max(sink.names().values()) == 1
 
 
-@pytest.mark.parametrize("forks", [25, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("forks", [25, pytest.param(1_000, marks=pytest.mark.long)])
 def test_many_children_that_leave_abruptly_lose_nothing(sink: Sink, tmp_path: Path, forks: int) -> None:
     pipeline = Pipeline(config(sink.endpoint, tmp_path))
     emit(pipeline, 0, 10, "parent")

@@ -40,10 +40,10 @@ def emit_paced(pipeline: Pipeline, per_second: int, seconds: float) -> int:
     [
         (20, 1.0),
         (2_000, 1.0),
-        pytest.param(20, 10.0, marks=pytest.mark.slow),
-        pytest.param(2_000, 10.0, marks=pytest.mark.slow),
-        pytest.param(20, 60.0, marks=pytest.mark.slow),
-        pytest.param(2_000, 60.0, marks=pytest.mark.slow),
+        pytest.param(20, 10.0, marks=pytest.mark.long),
+        pytest.param(2_000, 10.0, marks=pytest.mark.long),
+        pytest.param(20, 60.0, marks=pytest.mark.long),
+        pytest.param(2_000, 60.0, marks=pytest.mark.long),
     ],
 )
 def test_a_refused_backend_costs_no_span(
