@@ -1,8 +1,10 @@
 """Groups the bodies of all senders into inserts, and tells each sender when the engine has its own.
 
-An insert costs tens of milliseconds however small it is, so bodies wait for company: up to 5,000 spans or
-20 ms. A group is inserted whole or not at all; if it fails, its halves are tried, down to the one body that
-is to blame, and only that one is refused.
+An insert costs a tenth of a second of processor time however small it is, so bodies wait for company: up to
+5,000 spans or 20 ms. A trickle waits longer: while a group is small, the store rests between two inserts
+three times as long as the last one took, half a second at most, so that a few calls a second leave the
+machine to the application. A group is inserted whole or not at all; if it fails, its halves are tried, down
+to the one body that is to blame, and only that one is refused.
 
 A body that is sent again is recognised by its hash, whatever company it comes in: while it is on its way both
 senders wait for the same insert, and for a while after it is acknowledged at once. Beyond that memory (a
@@ -32,6 +34,9 @@ Signal = Literal["traces", "logs"]
 _MAX_ITEMS = 5_000
 _MAX_GROUP_BYTES = 32 << 20
 _WAIT_S = 0.02
+_SMALL_ITEMS = 500
+_REST_FACTOR = 3.0
+_MAX_REST_S = 0.5
 _MAX_QUEUED_BYTES = 128 << 20
 _REMEMBERED = 20_000
 # Errors that say something about the body: cannot parse, bad value, malformed Protobuf, out of range...
@@ -86,6 +91,7 @@ class Batcher:
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._queued_bytes = 0
         self._closing = False
+        self._rested_at = 0.0
         self._on_their_way: dict[bytes, Future[None]] = {}
         self._landed: OrderedDict[bytes, None] = OrderedDict()
         self._threads = [
@@ -140,7 +146,10 @@ class Batcher:
 
     def _work(self) -> None:
         while (group := self._next_group()) is not None:
+            started = time.monotonic()
             self._try(group)
+            ended = time.monotonic()
+            self._rested_at = ended + min(_MAX_REST_S, _REST_FACTOR * (ended - started))
 
     def _next_group(self) -> list[_Item] | None:
         first = self._queue.get()
@@ -149,8 +158,9 @@ class Batcher:
         group, items, size = [first], first.items, len(first.body)
         deadline = time.monotonic() + self._wait_s
         while items < self._max_items and size < _MAX_GROUP_BYTES:
+            until = deadline if items >= _SMALL_ITEMS or self._closing else max(deadline, self._rested_at)
             try:
-                following = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                following = self._queue.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
             if following is None:
