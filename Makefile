@@ -53,7 +53,7 @@ browser:
 
 test: install browser ## Run the tests (under ten minutes on two cores)
 	$(SAY) "Running the tests"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 100 kills (about five minutes)
 	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
