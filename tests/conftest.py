@@ -13,3 +13,8 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the recorded data is not beside this checkout (../shared/data)")
     return SHARED_DATA
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their place: some hold the time, and two workers must find the same tests."""
+    return argname if isinstance(val, bytes) else None
