@@ -53,7 +53,9 @@ browser:
 
 test: install browser ## Run the tests (under ten minutes on two cores)
 	$(SAY) "Running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
+	$(SAY) "Running the fault tests, which fork and spawn and so have a process of their own"
+	@$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 100 kills (about five minutes)
 	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
