@@ -102,10 +102,13 @@ class Spool:
 
     def append(self, items: list[bytes], sizes: list[int]) -> None:
         """Write spans to disk, or keep them in memory if that is not possible."""
+        done = 0
         if time.monotonic() >= self._disk_after:
             try:
-                with self._guard:
-                    done = self._write(items)
+                while done < len(items):
+                    with self._guard:
+                        done += self._write(items, done)
+                self._told = False
             except OSError as error:
                 self._disk_after = time.monotonic() + _DISK_RETRY_S
                 self._rotate()
@@ -114,26 +117,20 @@ class Spool:
                     _log.warning(
                         "promptspan: spans are kept in memory, as %s cannot be used: %s", self._folder, error
                     )
-            else:
-                self._told = False
-                items, sizes = items[done:], sizes[done:]
-        if items:
-            self._memory.append(items, sizes)
+        if done < len(items):
+            self._memory.append(items[done:], sizes[done:])
 
-    def _write(self, items: list[bytes]) -> int:
-        """Write all; what was written before an error stays written and is counted."""
-        done = 0
-        while done < len(items):
-            segment = self._writable()
-            room = self._segment_bytes - segment.end
-            upto, size = done, 0
-            while upto < len(items) and (upto == done or size + len(items[upto]) <= room):
-                size += len(items[upto])
-                upto += 1
-            segment.append(items[done:upto], self._ledger_record())
-            self._ledger.own.move(upto - done, "hands", "disk")
-            done = upto
-        return done
+    def _write(self, items: list[bytes], first: int) -> int:
+        """Write what the current segment has room for, all or none; returns how many spans that were."""
+        segment = self._writable()
+        room = self._segment_bytes - segment.end
+        upto, size = first, 0
+        while upto < len(items) and (upto == first or size + len(items[upto]) <= room):
+            size += len(items[upto])
+            upto += 1
+        segment.append(items[first:upto], self._ledger_record())
+        self._ledger.own.move(upto - first, "hands", "disk")
+        return upto - first
 
     def _ledger_record(self) -> bytes:
         """From time to time the ledger goes to disk too, so that losses are known after a sudden end."""

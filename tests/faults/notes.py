@@ -82,3 +82,14 @@ def wait_until_spooled(pipeline: Pipeline, timeout_s: float = 10.0) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def wait_until_taken(pipeline: Pipeline, timeout_s: float = 10.0) -> bool:
+    """Wait until the writer has put away all that was emitted, on disk or in memory."""
+    deadline = time.monotonic() + timeout_s
+    ledger = pipeline._ledger  # pyright: ignore[reportPrivateUsage]
+    while ledger._waiting() or ledger.own.places["hands"]:  # pyright: ignore[reportPrivateUsage]
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from faults.notes import SpanNote, balanced, config, emit, finished, wait_until_spooled
+from faults.notes import (
+    SpanNote,
+    balanced,
+    config,
+    emit,
+    finished,
+    wait_until_spooled,
+    wait_until_taken,
+)
 from faults.sink import Sink, status
 from promptspan._pipeline import Pipeline
 
@@ -285,3 +295,48 @@ def test_a_clock_that_jumps_changes_neither_retries_nor_replay(
     second = take_up(sink, tmp_path)
     assert numbers(sink) == set(range(100))
     assert second.shutdown(2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_disk_that_fails_now_and_then_costs_nothing_and_sends_nothing_twice(
+    sink: Sink,
+    make_pipeline: Callable[..., Pipeline],
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+) -> None:
+    dice = random.Random(seed)
+    real_write, real_open = os.pwrite, os.open
+    sick = threading.Event()
+    sick.set()
+
+    def write(fd: int, data: Any, offset: int) -> int:
+        if sick.is_set() and dice.random() < 0.15:
+            raise OSError(errno.EIO, "Input/output error")
+        if sick.is_set() and dice.random() < 0.3 and len(data) > 1:
+            data = data[: len(data) // 2]  # a short write is no error: the rest comes next
+        return real_write(fd, data, offset)
+
+    def create(path: Any, flags: int, mode: int = 0o777) -> int:
+        if sick.is_set() and str(path).endswith(".seg") and flags & os.O_CREAT and dice.random() < 0.3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real_open(path, flags, mode)
+
+    monkeypatch.setattr("promptspan._spool._DISK_RETRY_S", 0.01)
+    monkeypatch.setattr("promptspan._segment.os.pwrite", write)
+    monkeypatch.setattr("promptspan._segment.os.open", create)
+    sink.mode = status(503)
+    pipeline = make_pipeline(spool_max_bytes=4_000_000)
+    # Segments that hold a few spans, so that one append goes over several of them.
+    pipeline._store._segment_bytes = 4_096  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    for block in range(30):
+        emit(pipeline, block * 50, 50)
+        time.sleep(0.005)
+    assert wait_until_taken(pipeline)
+    stats = pipeline.stats()
+    assert stats.spooled > 0
+    assert stats.queued > 0
+    sick.clear()
+    sink.start_over()
+    assert pipeline.flush(20)
+    assert dict(sink.names()) == {f"span-{number:06d}": 1 for number in range(1_500)}
+    assert (pipeline.stats().delivered, pipeline.stats().dropped_total) == (1_500, 0)
