@@ -22,7 +22,7 @@ from ._freeze import Snapshot
 from ._guard import Guard
 from ._ids import new_span_id, new_trace_id
 from ._kinds import is_list
-from ._open_streams import stream_ended, stream_opened
+from ._open_calls import call_began, call_ended
 from ._span import SpanEvent
 from ._streams import watched
 
@@ -168,9 +168,8 @@ class Call(Span):
             leave(self.context, token)
 
     def opened(self) -> None:
-        """Its answer comes in chunks; if the process ends before the last one, it is sent as it is then."""
+        """Its answer comes in chunks."""
         self.streaming = True
-        stream_opened(self)
 
     def returned(self, result: Any) -> Any:
         """The function returned: end the call, or go on while its stream is read.
@@ -184,7 +183,7 @@ class Call(Span):
             if stream is not None:
                 return stream
             self.result = self._kept(result)
-            self.finish(a.STATUS_VALUE_OK)
+        self.finish(a.STATUS_VALUE_OK)
         return result
 
     def _kept(self, result: Any) -> Any:
@@ -201,13 +200,13 @@ class Call(Span):
         with _FAIL:
             self.leave()
             self.exception = exc
-            self.finish(_status_of(exc))
+        self.finish(_status_of(exc))
 
     def ended(self, value: Any) -> None:
         """The generator came to its end and returned ``value``."""
         with _RETURN:
             self.result = self._kept(value)
-            self.finish(a.STATUS_VALUE_OK)
+        self.finish(a.STATUS_VALUE_OK)
 
     def chunk(self, item: Any) -> None:
         """The stream gave ``item``."""
@@ -246,8 +245,7 @@ class Call(Span):
                 return
             self.status = status
             self.end_ns = end_ns or perf_counter_ns()
-            if self.streaming:
-                stream_ended(self)
+            call_ended(self)
             if self.chunks:
                 self.size_bytes += _CHUNK_BYTES * len(self.chunks)
             self.recorder.submit(self)
@@ -371,6 +369,7 @@ def begin(
         call = Call(spec, recorder, args, kwargs)
         if current:
             call.enter()
+        call_began(call)
         return call
     return None
 

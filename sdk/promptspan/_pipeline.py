@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ._buffer import MemoryStore
 from ._encode import encode_resource, encode_span, framed
 from ._export import ExporterWay
-from ._process import forget_exit, watch_exit, watch_forks
+from ._process import forget_exit, send_at_exit, watch_forks
 from ._sender import OtlpSender
 from ._spool import Spool
 from ._spool_folder import spool_folder
@@ -153,7 +153,7 @@ class Pipeline:
                 self._sender = sender
             except RuntimeError:  # the interpreter is ending, or the system has no thread left
                 self._inline = self._writer is None
-            watch_exit(self._at_exit)
+            send_at_exit(self._at_exit)
 
     # The writer's thread
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import threading
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_log = logging.getLogger("promptspan")
 
 
 class Forkable(Protocol):
@@ -40,19 +43,58 @@ def _after_fork() -> None:
         forkable.after_fork()
 
 
-def watch_exit(callback: Callable[[], None]) -> None:
-    """Run a callback when the process ends in an orderly way.
+class _Exit:
+    """The end of the process: first what is still open is closed, then the pipelines send."""
 
-    Workers of ``multiprocessing`` (and so of ``ProcessPoolExecutor``) leave by ``os._exit`` and know only the
-    exit handlers of their own module.
-    """
-    atexit.register(callback)
-    process: Any = sys.modules.get("multiprocessing.process")
-    util: Any = sys.modules.get("multiprocessing.util")
-    if process is not None and util is not None and process.parent_process() is not None:
-        util.Finalize(None, callback, exitpriority=100)
+    def __init__(self) -> None:
+        self.closing: list[Callable[[], None]] = []
+        self.sending: list[Callable[[], None]] = []
+        self.watched_by = 0  # id of the process whose end is watched
+
+    def watch(self) -> None:
+        """Hook in, once a process.
+
+        Workers of ``multiprocessing`` (and so of ``ProcessPoolExecutor``) leave by ``os._exit`` and know only
+        the exit handlers of their own module, and those not across a fork.
+        """
+        if self.watched_by == os.getpid():
+            return
+        if not self.watched_by:
+            atexit.register(self.run)
+        self.watched_by = os.getpid()
+        process: Any = sys.modules.get("multiprocessing.process")
+        util: Any = sys.modules.get("multiprocessing.util")
+        if process is not None and util is not None and process.parent_process() is not None:
+            util.Finalize(None, self.run, exitpriority=100)
+
+    def run(self) -> None:
+        """Call all, whatever one of them does."""
+        for step in (self.closing, self.sending):
+            for callback in list(step):
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001, PERF203  # the others have their turn all the same
+                    _log.exception("promptspan: the end of the process")
+
+
+_exit = _Exit()
+
+
+def close_at_exit(callback: Callable[[], None]) -> None:
+    """Run a callback when the process ends in an orderly way, before anything is sent for the last time."""
+    if callback not in _exit.closing:
+        _exit.closing.append(callback)
+    _exit.watch()
+
+
+def send_at_exit(callback: Callable[[], None]) -> None:
+    """Run a callback when the process ends in an orderly way, after what was open is closed."""
+    if callback not in _exit.sending:
+        _exit.sending.append(callback)
+    _exit.watch()
 
 
 def forget_exit(callback: Callable[[], None]) -> None:
     """The callback has nothing left to do."""
-    atexit.unregister(callback)
+    if callback in _exit.sending:
+        _exit.sending.remove(callback)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ._config import DEFAULT_SPOOL, Config, DefaultSpool, environment_names_endpoint, read_config
 from ._guard import Guard
+from ._open_calls import end_open_calls
+from ._process import close_at_exit, watch_forks
 from ._prompt import SentTemplates
 from ._version import VERSION
 
@@ -64,6 +66,18 @@ class _State:
         self.settled = False
         self.recorder: Recorder | None = None
 
+    def after_fork(self) -> None:
+        """In a forked child: calls that the parent began are the parent's to send."""
+        self.lock = threading.Lock()
+        inherited = self.recorder
+        if inherited is not None:
+            self.recorder = Recorder(inherited.config, inherited.sink)
+            inherited.submit = _ignore
+
+
+def _ignore(note: Note) -> None:
+    """Submit nothing."""
+
 
 _state = _State()
 
@@ -99,6 +113,8 @@ def _install(config: Config, *, only_first: bool = False) -> None:
         previous = _state.recorder
         _state.recorder = Recorder(config, _pipeline(config)) if config.enabled else None
         _state.settled = True
+        watch_forks(_state)
+        close_at_exit(end_open_calls)
     if previous is not None:
         previous.sink.shutdown(_SHUTDOWN_S)
 
