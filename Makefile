@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help install demo test faults bench format lint typecheck browser clean
+.PHONY: help install demo test faults bench bench-sdk format lint typecheck browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ faults: install ## Run the faults at their full length: outages of a minute, 1,0
 
 bench: install ## Run the benchmarks, each as a ratio to a reference in the same run
 	@shopt -s nullglob; for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b; done
+
+bench-sdk: install ## What the SDK costs its host, to plain OpenTelemetry in one run (BENCH_ARGS="--short", "--peers")
+	@$(BIN)/python benchmarks/bench_sdk.py $(BENCH_ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .

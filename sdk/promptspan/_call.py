@@ -11,17 +11,18 @@ from __future__ import annotations
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, cast
 
-from opentelemetry.context import Context, get_current
-from opentelemetry.trace import Span, SpanContext, TraceFlags, TraceState
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanContext, TraceFlags
 
 from . import _attributes as a
 from . import _others
 from ._chunks import ChunkReader
-from ._context import CALL_KEY, SPAN_KEY, enter, leave
-from ._freeze import Snapshot
+from ._context import CALL_KEY, SPAN_KEY, current_context, enter, leave
+from ._freeze import Snapshot, frozen
 from ._guard import Guard
-from ._ids import new_span_id, new_trace_id
-from ._kinds import is_list
+from ._ids import random_bits
+from ._kinds import is_dict
 from ._open_calls import call_began, call_ended
 from ._span import SpanEvent
 from ._streams import watched
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextvars import Token
 
-    from opentelemetry.trace import Status, StatusCode
+    from opentelemetry.trace import Status, StatusCode, TraceState
     from opentelemetry.util import types
 
     from ._prompt import Prompt
@@ -55,35 +56,20 @@ _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt"})
 
 
 class Call(Span):
-    """The lifecycle of one decorated call; finished exactly once; a ``Note`` for the pipeline."""
+    """The lifecycle of one decorated call; finished exactly once; a ``Note`` for the pipeline.
+
+    What each call has lies in slots; what few calls have is a default of the class until it is set.
+    """
 
     __slots__ = (
-        "_span_context",
-        "_token",
-        "args",
         "capture",
-        "chunks",
         "client",
         "context",
         "end_ns",
-        "events",
-        "exception",
-        "first_chunk_ns",
-        "flags",
-        "inner_calls",
-        "inner_ids",
-        "kwargs",
-        "last_chunk_ns",
         "model",
-        "noted",
-        "others",
         "outer",
         "parent_span_id",
-        "prompt",
-        "reader",
         "recorder",
-        "rendered",
-        "response",
         "result",
         "size_bytes",
         "span_id",
@@ -91,81 +77,53 @@ class Call(Span):
         "start_ns",
         "start_unix_ns",
         "status",
-        "streaming",
+        "token",
         "trace_flags",
         "trace_id",
-        "trace_state",
-        "usage",
-        "variables",
     )
 
-    def __init__(self, spec: Spec, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.spec = spec
-        self.recorder = recorder
-        around = get_current()
-        provider = _others.provider()
-        parent: Any = around.get(SPAN_KEY)
-        self.outer = cast("Call | None", around.get(CALL_KEY))
-        self.trace_state: TraceState | None = None
-        if type(parent) is Call:
-            self.trace_id, self.parent_span_id = parent.trace_id, parent.span_id
-            self.trace_flags, self.trace_state = parent.trace_flags, parent.trace_state
-        elif parent is not None and (known := parent.get_span_context()).is_valid:
-            self.trace_id, self.parent_span_id = known.trace_id, known.span_id
-            self.trace_flags, self.trace_state = known.trace_flags, known.trace_state
-        else:
-            self.trace_id, self.parent_span_id = new_trace_id(), 0
-            self.trace_flags = 1 if provider is None else _sampled(provider, around, self.trace_id, spec)
-        self.span_id = new_span_id()
-        self.context = Context({**around, SPAN_KEY: self, CALL_KEY: self})
-        self._span_context: SpanContext | None = None
-        self._token: Token[Context] | None = None
+    spec: Spec
+    recorder: Recorder
+    trace_id: int
+    span_id: int
+    parent_span_id: int
+    trace_flags: int
+    outer: Call | None
+    context: Context
+    capture: bool
+    size_bytes: int
+    model: Any
+    client: Any
+    status: str
+    result: Any
+    start_unix_ns: int
+    start_ns: int
+    end_ns: int
+    token: Token[Context] | None
 
-        # A sampled-out trace keeps its tokens, for the bill, and loses its texts.
-        self.capture = recorder.capture and spec.capture and self.trace_flags & 1 == 1
-        self.size_bytes = _SIZE_BYTES
-        self.args: list[Any] | None = None
-        self.kwargs: dict[str, Any] | None = None
-        if self.capture:
-            snapshot = Snapshot()
-            self.args, self.kwargs = snapshot.take(args), snapshot.take(kwargs)
-            self.size_bytes += snapshot.size_bytes
-        self.model: Any = spec.model_of(args, kwargs)
-        self.client: Any = spec.client_of(args)
-
-        self.status = ""
-        self.streaming = False
-        self.result: Any = None
-        self.response: Any = None
-        self.exception: BaseException | None = None
-        self.chunks: list[Any] | None = None
-        self.reader: ChunkReader | None = None
-        self.first_chunk_ns = self.last_chunk_ns = 0
-        self.noted: dict[str, Any] | None = None
-        self.flags: list[str] | None = None
-        self.usage: Usage | None = None
-        self.events: list[SpanEvent] | None = None
-        self.prompt: Prompt | None = spec.prompt
-        self.variables: dict[str, str] | None = None
-        self.rendered: list[str] | None = None
-        self.others: list[Any] | None = None
-        self.inner_calls = 0
-        self.inner_ids: set[str] | None = None
-        self.end_ns = 0
-        self.start_unix_ns = time_ns()
-        self.start_ns = perf_counter_ns()
+    _span_context: SpanContext | None = None
+    trace_state: TraceState | None = None
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    streaming: bool = False
+    response: Any = None
+    exception: BaseException | None = None
+    chunks: list[Any] | None = None
+    reader: ChunkReader | None = None
+    first_chunk_ns: int = 0
+    last_chunk_ns: int = 0
+    noted: dict[str, Any] | None = None
+    flags: list[str] | None = None
+    usage: Usage | None = None
+    events: list[SpanEvent] | None = None
+    prompt: Prompt | None = None
+    variables: dict[str, str] | None = None
+    rendered: list[str] | None = None
+    others: list[Any] | None = None
+    inner_calls: int = 0
+    inner_ids: set[str] | None = None
 
     # The caller's path
-
-    def enter(self) -> None:
-        """Become the current span."""
-        self._token = enter(self.context)
-
-    def leave(self) -> None:
-        """Make the span before current again."""
-        token, self._token = self._token, None
-        if token is not None:
-            leave(self.context, token)
 
     def opened(self) -> None:
         """Its answer comes in chunks."""
@@ -177,19 +135,32 @@ class Call(Span):
         Returns:
             What the user gets.
         """
-        with _RETURN:
+        end_ns = perf_counter_ns()
+        try:
             self.leave()
             stream = watched(self, result)
             if stream is not None:
                 return stream
-            self.result = self._kept(result)
-        self.finish(a.STATUS_VALUE_OK)
+            # A provider's own objects count as values, unless text is captured.
+            self.result = self._kept(result) if self.capture or is_dict(result) else result
+        except Exception as exc:
+            if not _RETURN.caught(exc):
+                raise
+        self.finish(a.STATUS_VALUE_OK, end_ns)
         return result
 
+    def enter(self) -> None:
+        """Become the current span."""
+        self.token = enter(self.context)
+
+    def leave(self) -> None:
+        """Make the span before current again."""
+        token, self.token = self.token, None
+        if token is not None:
+            leave(self.context, token)
+
     def _kept(self, result: Any) -> Any:
-        """The result as it is now; a provider's own objects count as values, unless text is captured."""
-        if not self.capture and type(result) is not dict:
-            return result
+        """The result as it is now."""
         snapshot = Snapshot()
         kept = snapshot.take(result)
         self.size_bytes += snapshot.size_bytes
@@ -210,7 +181,7 @@ class Call(Span):
 
     def chunk(self, item: Any) -> None:
         """The stream gave ``item``."""
-        with _CHUNK:
+        try:
             self.last_chunk_ns = perf_counter_ns()
             chunks = self.chunks
             if chunks is None:
@@ -220,6 +191,9 @@ class Call(Span):
             chunks.append(item)
             if len(chunks) >= _FOLD_CHUNKS:
                 self.fold()
+        except Exception as exc:
+            if not _CHUNK.caught(exc):
+                raise
 
     def fold(self) -> ChunkReader:
         """Read the chunks so far and let them go."""
@@ -240,22 +214,25 @@ class Call(Span):
 
     def finish(self, status: str, end_ns: int | None = None) -> None:
         """End the call; only the first end counts."""
-        with _FINISH:
-            if self.status:
-                return
-            self.status = status
+        if self.status:
+            return
+        self.status = status
+        try:
             self.end_ns = end_ns or perf_counter_ns()
             call_ended(self)
             if self.chunks:
                 self.size_bytes += _CHUNK_BYTES * len(self.chunks)
             self.recorder.submit(self)
+        except Exception as exc:
+            if not _FINISH.caught(exc):
+                raise
 
     def note(self, key: str, value: Any) -> None:
         """Note an attribute; the first 128 keys are kept."""
         if self.noted is None:
             self.noted = {}
         if len(self.noted) < _MOST_NOTES or key in self.noted:
-            self.noted[key] = tuple(value) if is_list(value) else value
+            self.noted[key] = frozen(value)
 
     def note_prompt(self, prompt: Prompt, variables: dict[str, str], text: str) -> None:
         """A prompt was rendered during the call, as ``text``."""
@@ -330,9 +307,7 @@ class Call(Span):
             return
         self.events = self.events or []
         if len(self.events) < _MOST_NOTES:
-            self.events.append(
-                SpanEvent(name, timestamp or time_ns(), cast("dict[str, Any]", dict(attributes or {})))
-            )
+            self.events.append(SpanEvent(name, timestamp or time_ns(), frozen(dict(attributes or {}))))
 
     def update_name(self, name: str) -> None:
         """Ignored: the name follows the conventions."""
@@ -358,6 +333,8 @@ def begin(
 ) -> Call | None:
     """Start a call; ``None`` if that failed, and the function runs as if undecorated.
 
+    One straight run of assignments: this is the caller's time, with caches gone cold since the last call.
+
     Args:
         spec: Of the function.
         recorder: In force now.
@@ -365,19 +342,73 @@ def begin(
         kwargs: As called.
         current: Whether the call becomes the current span at once, or step by step (generators).
     """
-    with _BEGIN:
-        call = Call(spec, recorder, args, kwargs)
-        if current:
-            call.enter()
+    try:
+        if getattr(trace, "_TRACER_PROVIDER", None) is not _others.Watched.seen:
+            _others.watch()
+        call = Call()
+        call.spec = spec
+        call.recorder = recorder
+        around = current_context()
+        parent: Any = around.get(SPAN_KEY)
+        call.outer = cast("Call | None", around.get(CALL_KEY))
+        if parent is None:
+            _root(call, around)
+        elif type(parent) is Call:
+            call.trace_id = parent.trace_id
+            call.parent_span_id = parent.span_id
+            call.trace_flags = parent.trace_flags
+            if parent.trace_state is not None:
+                call.trace_state = parent.trace_state
+        else:
+            _below(call, around, parent.get_span_context())
+        call.span_id = random_bits(64) or 1
+        call.context = context = Context({**around, SPAN_KEY: call, CALL_KEY: call})
+
+        # A sampled-out trace keeps its tokens, for the bill, and loses its texts.
+        call.size_bytes = _SIZE_BYTES
+        call.capture = recorder.capture and spec.capture and call.trace_flags & 1 == 1
+        if call.capture:
+            snapshot = Snapshot()
+            call.args, call.kwargs = snapshot.take(args), snapshot.take(kwargs)
+            call.size_bytes += snapshot.size_bytes
+        call.model = kwargs.get("model") or spec.positional_model(args)
+        call.client = spec.client_of(args)
+        if spec.prompt is not None:
+            call.prompt = spec.prompt
+        call.status = ""
+        call.result = None
+        call.token = enter(context) if current else None
         call_began(call)
-        return call
-    return None
+        call.start_unix_ns = time_ns()
+        call.start_ns = perf_counter_ns()
+    except Exception as exc:
+        if not _BEGIN.caught(exc):
+            raise
+        return None
+    return call
 
 
-def _sampled(provider: Any, around: Context, trace_id: int, spec: Spec) -> int:
-    """What the application's own sampler says of a new trace."""
-    result = provider.sampler.should_sample(around, trace_id, spec.prompt_name)
-    return 1 if result.decision.is_sampled() else 0
+def _root(call: Call, around: Context) -> None:
+    """A trace of its own begins; where the application has a sampler, that decides what is captured."""
+    call.trace_id = random_bits(128) or 1
+    call.parent_span_id = 0
+    provider: Any = _others.Watched.provider
+    if provider is None:
+        call.trace_flags = 1
+        return
+    result = provider.sampler.should_sample(around, call.trace_id, call.spec.prompt_name)
+    call.trace_flags = 1 if result.decision.is_sampled() else 0
+
+
+def _below(call: Call, around: Context, parent: SpanContext) -> None:
+    """Another instrumentation's span is around, of this process or of the caller's."""
+    if not parent.is_valid:
+        _root(call, around)
+        return
+    call.trace_id = parent.trace_id
+    call.parent_span_id = parent.span_id
+    call.trace_flags = parent.trace_flags
+    call.trace_state = parent.trace_state
 
 
 def _status_of(exc: BaseException) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
 
-from opentelemetry.context import Context, attach, create_key, detach, get_current
+from opentelemetry import context as api
+from opentelemetry.context import Context, create_key
 from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Token
 
     from ._call import Call
@@ -17,22 +20,29 @@ CALL_KEY = create_key("promptspan-call")
 SPAN_KEY = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 
 
+def _variable() -> Any:
+    """The context variable behind the API, ``None`` where ``OTEL_PYTHON_CONTEXT`` names another kind."""
+    variable = getattr(getattr(api, "_RUNTIME_CONTEXT", None), "_current_context", None)
+    return cast("Any", variable) if isinstance(variable, ContextVar) else None
+
+
+# Straight to the variable: what lies between costs a call as much as all the rest of its beginning.
+_known = _variable()
+current_context: Callable[[], Context] = _known.get if _known else api.get_current
+enter: Callable[[Context], Token[Context]] = _known.set if _known else api.attach
+_reset: Callable[[Token[Context]], None] = _known.reset if _known else api.detach
+
+
 def current_call() -> Call | None:
     """The innermost decorated call that is running here."""
-    return cast("Call | None", get_current().get(CALL_KEY))  # only this package writes under this key
-
-
-def enter(context: Context) -> Token[Context]:
-    """Make ``context`` current."""
-    return attach(context)
+    return cast("Call | None", current_context().get(CALL_KEY))  # only this package writes under this key
 
 
 def leave(context: Context, token: Token[Context]) -> None:
     """Make the context before ``context`` current again.
 
     A coroutine or generator that is thrown away is closed wherever the collector runs, in a context that
-    never had ours
-    attached: there is nothing to take back then, and OpenTelemetry would log an error.
+    never had ours attached: there is nothing to take back then.
     """
-    if get_current() is context:
-        detach(token)
+    if current_context() is context:
+        _reset(token)

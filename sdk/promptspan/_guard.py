@@ -35,10 +35,14 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if exc is None:
-            return False
-        if not isinstance(exc, Exception):
-            return False
+        return isinstance(exc, Exception) and self.caught(exc)
+
+    def caught(self, exc: Exception) -> bool:
+        """Count and log a mistake of ours; for ``except`` clauses where even ``with`` would be felt.
+
+        Returns:
+            Whether the application goes on; false in our own tests, where the mistake is to be raised again.
+        """
         self.failures += 1
         if self.failures == 1:
             _log.error(

@@ -12,14 +12,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
 
-def new_trace_id() -> int:
-    """A 128-bit id, never 0."""
-    return _random.getrandbits(128) or 1
-
-
-def new_span_id() -> int:
-    """A 64-bit id, never 0."""
-    return _random.getrandbits(64) or 1
+# ``random_bits(128) or 1`` is a trace id, ``random_bits(64) or 1`` a span id: never 0.
+random_bits = _random.getrandbits
 
 
 def seed(value: int | None) -> None:

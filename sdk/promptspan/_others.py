@@ -33,28 +33,37 @@ _SEE = Guard("other instrumentation")
 _MOST_NOTED = 64
 
 
-class _Watched:
-    """The application's provider, once there is one."""
+class Watched:
+    """The application's provider, once there is one.
+
+    Attributes:
+        seen: What the API had when it was last looked at.
+        provider: The same, if it is one of ``opentelemetry-sdk``.
+    """
 
     seen: Any = None
     provider: Any = None
 
 
+def watch() -> None:
+    """Look at the provider that the API has now."""
+    # The API's function would install a provider from the environment as a side effect.
+    Watched.seen = getattr(trace, "_TRACER_PROVIDER", None)
+    with _ADOPT:
+        _adopt(Watched.seen)
+
+
 def provider() -> TracerProvider | None:
     """The application's own provider, if it is one of ``opentelemetry-sdk``."""
-    # The API's function would install a provider from the environment as a side effect.
-    current = getattr(trace, "_TRACER_PROVIDER", None)
-    if current is not _Watched.seen:
-        _Watched.seen = current
-        with _ADOPT:
-            _adopt(current)
-    return _Watched.provider
+    if getattr(trace, "_TRACER_PROVIDER", None) is not Watched.seen:
+        watch()
+    return Watched.provider
 
 
 def _adopt(current: Any) -> None:
-    _Watched.provider = None
+    Watched.provider = None
     if hasattr(current, "add_span_processor") and hasattr(current, "_active_span_processor"):
-        _Watched.provider = current
+        Watched.provider = current
         current.add_span_processor(_watcher())
 
 

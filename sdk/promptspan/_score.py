@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
 from ._context import current_call
-from ._ids import new_span_id, new_trace_id
+from ._ids import random_bits
 from ._recorder import active_recorder
 from ._span import KIND_INTERNAL, FinishedSpan
 
@@ -51,8 +51,8 @@ class _ScoreNote:
         return FinishedSpan(
             name=a.EVALUATION_RESULT,
             kind=KIND_INTERNAL,
-            trace_id=int(self._trace_id, 16) if self._trace_id else new_trace_id(),
-            span_id=new_span_id(),
+            trace_id=int(self._trace_id, 16) if self._trace_id else random_bits(128) or 1,
+            span_id=random_bits(64) or 1,
             parent_span_id=int(self._span_id, 16) if self._span_id else 0,
             trace_flags=1,
             trace_state="",

@@ -38,10 +38,10 @@ class Spec:
     """
 
     __slots__ = (
+        "_client_at",
         "_client_names",
         "_client_tries",
         "_model_at",
-        "_owner_name",
         "capture",
         "expects_json",
         "function",
@@ -101,7 +101,7 @@ class Spec:
             self._read_signature()
         self._client_names = _names_in(function)
         self._client_tries = _TRIES if self._client_names else 0
-        self._owner_name: tuple[bool, str] | None = None
+        self._client_at: tuple[Any, str] | None = None
 
     def _read_signature(self) -> None:
         try:
@@ -112,10 +112,8 @@ class Spec:
             if parameter.name == "model" and parameter.kind is not parameter.KEYWORD_ONLY:
                 self._model_at = index
 
-    def model_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The ``model`` argument of a call, if the function has one."""
-        if "model" in kwargs:
-            return kwargs["model"]
+    def positional_model(self, args: tuple[Any, ...]) -> Any:
+        """The ``model`` argument of a call, if the function has one that was given by position."""
         return args[self._model_at] if 0 <= self._model_at < len(args) else None
 
     def client_of(self, args: tuple[Any, ...]) -> Any:
@@ -124,12 +122,11 @@ class Spec:
         Looked for in the globals, the closure and the attributes of the first argument (``self``), without
         running any code of theirs. Found once, it is only looked up again.
         """
-        owner = self._owner_name
-        if owner is not None:
-            of_instance, name = owner
-            if of_instance:
-                return _instance_fields(args).get(name)
-            return self._visible().get(name)
+        known = self._client_at
+        if known is not None:
+            fields, name = known
+            # A closure's cell, the globals, or the instance that is called now.
+            return fields.get(name) if fields is not None else _instance_fields(args).get(name)
         if self._client_tries > 0:
             self._client_tries -= 1
             with _CLIENT:
@@ -137,16 +134,19 @@ class Spec:
         return None
 
     def _find_client(self, args: tuple[Any, ...]) -> Any:
-        for of_instance, fields in ((True, _instance_fields(args)), (False, self._visible())):
+        cells = _Cells(self.function)
+        for fields, kept in (
+            (_instance_fields(args), None),
+            (cells, cells),
+            (getattr(self.function, "__globals__", {}), getattr(self.function, "__globals__", {})),
+        ):
             found = [name for name in self._client_names if _is_client(fields.get(name))]
             if len(found) == 1:  # with two clients nobody knows which one will be called
-                self._owner_name = (of_instance, found[0])
-                self._client_tries = 0
-                return fields[found[0]]
+                self._client_at = (kept, found[0])
+                return fields.get(found[0])
+            if found:
+                return None
         return None
-
-    def _visible(self) -> dict[str, Any]:
-        return _closure(self.function) or getattr(self.function, "__globals__", {})
 
 
 def _present(attributes: dict[str, Any]) -> dict[str, AttributeValue]:
@@ -158,18 +158,21 @@ def _names_in(function: Callable[..., Any]) -> tuple[str, ...]:
     return () if code is None else tuple(dict.fromkeys((*code.co_freevars, *code.co_names)))
 
 
-def _closure(function: Any) -> dict[str, Any]:
-    cells = getattr(function, "__closure__", None) or ()
-    names = function.__code__.co_freevars if cells else ()
-    found: dict[str, Any] = {}
-    for name, cell in zip(names, cells, strict=False):
+class _Cells:
+    """The variables that a function has from the functions around it."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, function: Any) -> None:
+        cells: tuple[Any, ...] = getattr(function, "__closure__", None) or ()
+        names = function.__code__.co_freevars if cells else ()
+        self._cells: dict[str, Any] = dict(zip(names, cells, strict=False))
+
+    def get(self, name: str) -> Any:
         try:
-            value = cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-        if _is_client(value):
-            found[name] = value
-    return found
+            return self._cells[name].cell_contents
+        except (KeyError, ValueError):  # none of them, or not filled yet
+            return None
 
 
 def _instance_fields(args: tuple[Any, ...]) -> dict[str, Any]:

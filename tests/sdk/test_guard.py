@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptspan import _guard, current_span, traced_prompt
-from promptspan._call import Call
 from promptspan._guard import Guard
 
 if TYPE_CHECKING:
@@ -26,14 +25,14 @@ def broken(*_args: Any, **_kwargs: Any) -> Any:
 
 
 @pytest.mark.usefixtures("swallowing")
-@pytest.mark.parametrize("place", ["__init__", "enter", "leave", "_kept", "chunk", "finish"])
+@pytest.mark.parametrize("place", ["random_bits", "enter", "leave", "watched", "chunk", "finish"])
 def test_whatever_of_ours_fails_the_function_does_what_it_does(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     if place in ("chunk", "finish"):  # guarded inside: what they call fails
         monkeypatch.setattr("promptspan._call.perf_counter_ns", broken)
     else:
-        monkeypatch.setattr(Call, place, broken)
+        monkeypatch.setattr(f"promptspan._call.{place}", broken)
 
     @traced_prompt
     def function() -> str:
