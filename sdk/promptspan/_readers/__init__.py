@@ -44,7 +44,7 @@ _MAX_ITEMS = 8
 def read_response(value: Any) -> Reading | None:
     """The facts of ``value``, or of the one response inside a tuple, list, dictionary or object around it."""
     reading = _read_one(value)
-    if reading is not None:
+    if reading is not None or value is None:
         return reading
     for inner in _inside(value):
         reading = _read_one(inner)
@@ -56,7 +56,10 @@ def read_response(value: Any) -> Reading | None:
 def _read_one(value: Any) -> Reading | None:
     if value is None or isinstance(value, (str, bytes, int, float)):
         return None
-    return next((shape.read(value) for shape in _WHOLE if shape.matches(value)), None)
+    for shape in _WHOLE:
+        if shape.matches(value):
+            return shape.read(value)
+    return None
 
 
 def _inside(value: Any) -> Iterable[Any]:

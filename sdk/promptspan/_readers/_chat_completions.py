@@ -12,7 +12,7 @@ from promptspan import _attributes as a
 from promptspan._kinds import is_dict
 from promptspan._reading import Message, Reading, Usage
 
-from ._fields import count, fields_of, get, items, money, text, text_part, tool_call_part
+from ._fields import as_count, as_text, count, fields_of, get, items, money, text, text_part, tool_call_part
 
 SHAPE = "chat_completions"
 
@@ -43,63 +43,71 @@ def read_usage(usage: Any) -> Usage | None:
 
     A cost that a gateway computed lies beside them and is read apart.
     """
-    prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    of_all = fields_of(usage).get
+    prompt, completion = as_count(of_all("prompt_tokens")), as_count(of_all("completion_tokens"))
     if prompt is None and completion is None:
         return None
+    of_input = fields_of(of_all("prompt_tokens_details")).get
+    of_output = fields_of(of_all("completion_tokens_details")).get
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
         # DeepSeek names its cache hits apart; some gateways pass Anthropic's names on.
         cache_read_tokens=_first(
-            count(usage, "prompt_tokens_details", "cached_tokens"),
-            count(usage, "prompt_cache_hit_tokens"),
-            count(usage, "cache_read_input_tokens"),
+            of_input("cached_tokens"), of_all("prompt_cache_hit_tokens"), of_all("cache_read_input_tokens")
         ),
         cache_write_tokens=_first(
-            count(usage, "prompt_tokens_details", "cache_write_tokens"),
-            count(usage, "prompt_tokens_details", "cache_creation_tokens"),
-            count(usage, "cache_creation_input_tokens"),
+            of_input("cache_write_tokens"),
+            of_input("cache_creation_tokens"),
+            of_all("cache_creation_input_tokens"),
         ),
-        cache_write_1h_tokens=count(
-            usage, "prompt_tokens_details", "cache_creation_token_details", "ephemeral_1h_input_tokens"
-        ),
-        reasoning_tokens=count(usage, "completion_tokens_details", "reasoning_tokens"),
-        audio_input_tokens=count(usage, "prompt_tokens_details", "audio_tokens"),
-        audio_output_tokens=count(usage, "completion_tokens_details", "audio_tokens"),
+        cache_write_1h_tokens=count(of_input("cache_creation_token_details"), "ephemeral_1h_input_tokens"),
+        reasoning_tokens=as_count(of_output("reasoning_tokens")),
+        audio_input_tokens=as_count(of_input("audio_tokens")),
+        audio_output_tokens=as_count(of_output("audio_tokens")),
     )
 
 
-def _first(*counts: int | None) -> int | None:
-    return next((n for n in counts if n is not None), None)
+def _first(*values: Any) -> int | None:
+    for value in values:
+        known = as_count(value)
+        if known is not None:
+            return known
+    return None
 
 
 def reported_cost(response: Any) -> Any:
     """What OpenRouter or LiteLLM say the call cost, in USD."""
-    cost = money(response, "usage", "cost")
+    usage = get(response, "usage")
+    cost = money(usage, "cost")
     if cost is not None:
         # With a key of one's own OpenRouter bills its fee, and the provider bills the rest.
-        upstream = money(response, "usage", "cost_details", "upstream_inference_cost")
-        return cost + upstream if get(response, "usage", "is_byok") is True and upstream else cost
+        upstream = money(usage, "cost_details", "upstream_inference_cost")
+        return cost + upstream if get(usage, "is_byok") is True and upstream else cost
     return money(response, "_hidden_params", "response_cost")
 
 
 def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
     """The parts of a request's or an answer's message."""
+    field = fields_of(message).get
     parts: list[dict[str, Any]] = []
-    content = get(message, "content")
+    content = field("content")
     if isinstance(content, str):
         if content:
             parts.append(text_part(content))
     elif isinstance(content, list):
         parts.extend(_content_part(part) for part in items(message, "content"))
-    if refusal := text(message, "refusal"):
+    if refusal := as_text(field("refusal")):
         parts.append({"type": "refusal", "content": refusal})
-    if reasoning := text(message, "reasoning_content") or text(message, "reasoning"):
+    if reasoning := as_text(field("reasoning_content")) or as_text(field("reasoning")):
         parts.append({"type": "reasoning", "content": reasoning})
-    parts.extend(
-        tool_call_part(text(call, "id"), text(call, "function", "name"), get(call, "function", "arguments"))
-        for call in items(message, "tool_calls")
-    )
+    if field("tool_calls"):
+        parts.extend(
+            tool_call_part(
+                text(call, "id"), text(call, "function", "name"), get(call, "function", "arguments")
+            )
+            for call in items(message, "tool_calls")
+        )
     return tuple(parts)
 
 
@@ -114,40 +122,39 @@ def _content_part(part: Any) -> dict[str, Any]:
 
 def read(response: Any) -> Reading:
     """Read a whole completion."""
-    completion = get(response, "object") == "text_completion"
-    choices = items(response, "choices")
+    field = fields_of(response).get
     output: list[Message] = []
     finish: list[str] = []
     refused = filtered = False
-    for choice in choices:
-        reason = text(choice, "finish_reason")
+    for choice in items(response, "choices"):
+        of_choice = fields_of(choice).get
+        reason = as_text(of_choice("finish_reason"))
         if reason:
             finish.append(reason)
-        message = get(choice, "message")
-        parts = (text_part(text(choice, "text") or ""),) if message is None else message_parts(message)
+        message = of_choice("message")
+        parts = (text_part(as_text(of_choice("text")) or ""),) if message is None else message_parts(message)
         output.append(Message(role="assistant", parts=parts, finish_reason=reason))
         refused = refused or text(message, "refusal") is not None
-        filtered = filtered or reason == "content_filter" or was_filtered(choice)
+        filtered = filtered or reason == "content_filter" or was_filtered(of_choice("content_filter_results"))
     return Reading(
         shape=SHAPE,
-        operation=a.OPERATION_TEXT_COMPLETION if completion else a.OPERATION_CHAT,
-        provider="openai" if get(response, "provider") is None else "",
-        model=text(response, "model"),
-        response_id=text(response, "id"),
+        operation=a.OPERATION_TEXT_COMPLETION if field("object") == "text_completion" else a.OPERATION_CHAT,
+        provider="openai" if field("provider") is None else "",
+        model=as_text(field("model")),
+        response_id=as_text(field("id")),
         finish_reasons=tuple(finish),
-        usage=read_usage(get(response, "usage")),
+        usage=read_usage(field("usage")),
         output=tuple(output),
         refused=refused,
         filtered=filtered,
         truncated="length" in finish,
-        service_tier=text(response, "service_tier"),
+        service_tier=as_text(field("service_tier")),
         reported_cost_usd=reported_cost(response),
     )
 
 
-def was_filtered(choice: Any) -> bool:
-    """Whether Azure's content filter marks this choice as filtered."""
-    results = get(choice, "content_filter_results")
+def was_filtered(results: Any) -> bool:
+    """Whether Azure's content filter marks a choice with these results as filtered."""
     return is_dict(results) and any(get(result, "filtered") is True for result in results.values())
 
 
@@ -178,7 +185,7 @@ class _Choice:
         if fields.get("finish_reason") is not None:
             self.finish = text(choice, "finish_reason") or self.finish
         if fields.get("content_filter_results") is not None:
-            self.filtered = self.filtered or was_filtered(choice)
+            self.filtered = self.filtered or was_filtered(fields.get("content_filter_results"))
 
     def _add_tools(self, delta: Any) -> None:
         for call in items(delta, "tool_calls"):

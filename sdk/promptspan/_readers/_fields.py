@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptspan._kinds import is_dict, is_list, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MAX_TOKENS = 2**53
 
@@ -36,21 +39,55 @@ class _Attributes:
 
 
 def fields_of(source: Any) -> Any:
-    """What has ``get(name)`` for the fields of ``source``.
+    """What has ``get(name)`` for the fields of ``source``; nothing has none.
 
     pydantic models are asked for their own dictionary: a field that they do not have costs them an exception.
     """
-    if is_dict(source):
+    kind = type_of(source)
+    if kind is dict:
         return source
-    if hasattr(type_of(source), "__pydantic_fields__"):
-        extra = source.__pydantic_extra__
-        return {**extra, **source.__dict__} if extra else source.__dict__
-    return _Attributes(source)
+    way = _ways.get(kind)
+    if way is None:
+        if len(_ways) >= _MOST_KINDS:  # an application that makes classes as it goes
+            _ways.clear()
+        way = _ways[kind] = _way_into(source)
+    return way(source)
+
+
+def _way_into(source: Any) -> Callable[[Any], Any]:
+    if source is None:
+        return _nothing
+    if is_dict(source):
+        return _itself
+    return _of_pydantic if hasattr(type_of(source), "__pydantic_fields__") else _Attributes
+
+
+def _nothing(_: None) -> dict[str, Any]:
+    return {}
+
+
+def _itself(source: Any) -> Any:
+    return source
+
+
+def _of_pydantic(source: Any) -> dict[str, Any]:
+    extra = source.__pydantic_extra__
+    return {**extra, **source.__dict__} if extra else source.__dict__
+
+
+_ways: dict[type[Any], Callable[[Any], Any]] = {}
+_MOST_KINDS = 1_000
 
 
 def text(source: Any, *path: str) -> str | None:
     """The string at ``path``; an enumeration gives its value; ``None`` for anything else and for nothing."""
-    value = get(source, *path)
+    return as_text(get(source, *path))
+
+
+def as_text(value: Any) -> str | None:
+    """``value`` if it is a string with something in it."""
+    if value is None or type(value) is str:
+        return value or None
     if isinstance(value, enum.Enum):
         value = value.value
     return str.__str__(value) if isinstance(value, str) and value else None
@@ -58,8 +95,12 @@ def text(source: Any, *path: str) -> str | None:
 
 def count(source: Any, *path: str) -> int | None:
     """The token count at ``path``; ``None`` for what cannot be one (negative, huge, not a number)."""
-    value = get(source, *path)
-    if isinstance(value, bool):
+    return as_count(get(source, *path))
+
+
+def as_count(value: Any) -> int | None:
+    """``value`` if it can be a count of tokens."""
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
