@@ -24,15 +24,18 @@ from ._reading import Message, Reading, Usage
 from ._span import (
     KIND_CLIENT,
     KIND_INTERNAL,
+    NOTHING_SHARED,
     STATUS_ERROR,
     STATUS_OK,
     STATUS_UNSET,
     FinishedSpan,
+    Shared,
     SpanEvent,
 )
 
 if TYPE_CHECKING:
     from ._call import Call
+    from ._host import Server
     from ._span import AttributeValue
 
 _READ = Guard("read response")
@@ -43,6 +46,17 @@ _NOTED = Guard("noted attributes")
 _EVENTS = Guard("events")
 
 _MOST_FLAGS = 32
+_MOST_KINDS = 256  # of one function
+_COUNTS = (
+    ("input_tokens", a.GEN_AI_USAGE_INPUT_TOKENS),
+    ("output_tokens", a.GEN_AI_USAGE_OUTPUT_TOKENS),
+    ("cache_read_tokens", a.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS),
+    ("cache_write_tokens", a.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS),
+    ("cache_write_1h_tokens", a.PROMPTSPAN_USAGE_CACHE_WRITE_1H_INPUT_TOKENS),
+    ("reasoning_tokens", a.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS),
+    ("audio_input_tokens", a.GEN_AI_USAGE_AUDIO_INPUT_TOKENS),
+    ("audio_output_tokens", a.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS),
+)
 _USER_HASH_DIGITS = 32
 _STATUS_CODES = {
     a.STATUS_VALUE_OK: STATUS_OK,
@@ -59,33 +73,45 @@ def build_span(call: Call) -> FinishedSpan:
         reading = _read(call)
     status = _status(call, reading)
     wrapper = _is_wrapper(call, reading)
-    _tell_outer(call, reading, wrapper)
-    attributes = _essential(call, reading, status, wrapper)
-    operation = str(attributes[a.GEN_AI_OPERATION_NAME])
-    model = attributes.get(a.GEN_AI_REQUEST_MODEL) or attributes.get(a.GEN_AI_RESPONSE_MODEL) or ""
+    if call.outer is not None:
+        _tell_outer(call.outer, call, reading, wrapper)
+    server = None
+    if call.client is not None:
+        with _SERVER:
+            server = server_of(call.client)
+    usage = None if wrapper else _usage(call, reading)
+    name, shared = _shared(call, reading, usage, server, status, wrapper=wrapper)
+    attributes: dict[str, AttributeValue] = {}
+    _own(call, reading, usage, attributes, wrapper)
     redactor = _content.Redactor(call.recorder.config.redact)
-    texts = _captured(call, reading, redactor) if call.capture else {}
+    texts = _captured(call, reading, redactor) if call.capture else None
     message = _error_message(call, redactor) if status == a.STATUS_VALUE_ERROR else ""
-    attributes.update(_safety(call, reading, redactor, finished=status == a.STATUS_VALUE_OK, wrapper=wrapper))
-    attributes.update(call.spec.static)
-    _server(call, attributes)
-    _template(call, attributes)
-    _noted(call, attributes)
-    attributes.update(texts)  # last: they are the longest
+    flags = _safety(call, reading, redactor, finished=status == a.STATUS_VALUE_OK, wrapper=wrapper)
+    if flags:
+        attributes[a.PROMPTSPAN_SAFETY_FLAGS] = flags
+    if call.prompt is not None:
+        _template(call, attributes)
+    if call.noted:
+        _noted(call, attributes)
+        if not attributes.keys().isdisjoint(shared.attributes):
+            attributes, shared = {**shared.attributes, **attributes}, NOTHING_SHARED
+    if texts:
+        attributes.update(texts)  # last: they are the longest
     return FinishedSpan(
-        name=f"{operation} {call.spec.prompt_name if wrapper else model}".rstrip(),
-        kind=KIND_INTERNAL if wrapper else KIND_CLIENT,
-        trace_id=call.trace_id,
-        span_id=call.span_id,
-        parent_span_id=call.parent_span_id,
-        trace_flags=int(call.trace_flags),
-        trace_state=call.trace_state.to_header() if call.trace_state else "",
-        start_unix_nano=call.start_unix_ns,
-        end_unix_nano=call.start_unix_ns + max(0, call.end_ns - call.start_ns),
-        attributes=attributes,
-        events=_events(call),
-        status_code=_STATUS_CODES[status],
-        status_message=message,
+        name,
+        KIND_INTERNAL if wrapper else KIND_CLIENT,
+        call.trace_id,
+        call.span_id,
+        call.parent_span_id,
+        int(call.trace_flags),
+        call.trace_state.to_header() if call.trace_state else "",
+        call.start_unix_ns,
+        call.start_unix_ns + max(0, call.end_ns - call.start_ns),
+        attributes,
+        _events(call) if call.events else [],
+        _STATUS_CODES[status],
+        message,
+        shared,
     )
 
 
@@ -143,10 +169,7 @@ def _is_wrapper(call: Call, reading: Reading | None) -> bool:
     return response_id is None or response_id in (call.inner_ids or ())
 
 
-def _tell_outer(call: Call, reading: Reading | None, wrapper: bool) -> None:
-    outer = call.outer
-    if outer is None:
-        return
+def _tell_outer(outer: Call, call: Call, reading: Reading | None, wrapper: bool) -> None:
     if wrapper:
         outer.inner_calls += call.inner_calls
         ids = call.inner_ids or set[str]()
@@ -161,41 +184,103 @@ def _tell_outer(call: Call, reading: Reading | None, wrapper: bool) -> None:
 # What is written
 
 
-def _essential(call: Call, reading: Reading | None, status: str, wrapper: bool) -> dict[str, AttributeValue]:
-    """What a row cannot do without, first: encoders cut from the end."""
-    usage = None if wrapper else _usage(call, reading)
-    server = None
-    with _SERVER:
-        server = server_of(call.client)
+def _shared(
+    call: Call,
+    reading: Reading | None,
+    usage: Usage | None,
+    server: Server | None,
+    status: str,
+    *,
+    wrapper: bool,
+) -> tuple[str, Shared]:
+    """The span's name and the attributes that it has in common with others of its kind."""
+    spec, prompt = call.spec, call.prompt
+    kind = (
+        (prompt.name, prompt.version, prompt.template_hash) if prompt and not spec.prompt else None,
+        status,
+        wrapper,
+        call.streaming,
+        server,
+        _request_model(call, reading),
+        _error_type(call, status),
+        usage is not None and (usage.estimated if usage.known else None),
+        (reading.operation, reading.provider, reading.model, reading.finish_reasons, reading.service_tier)
+        if reading is not None
+        else None,
+    )
+    known = spec.kinds.get(kind)
+    if known is None:
+        if len(spec.kinds) >= _MOST_KINDS:
+            spec.kinds.clear()
+        known = spec.kinds[kind] = _of_kind(call, reading, usage, server, status, wrapper=wrapper)
+    return known
+
+
+def _of_kind(
+    call: Call,
+    reading: Reading | None,
+    usage: Usage | None,
+    server: Server | None,
+    status: str,
+    *,
+    wrapper: bool,
+) -> tuple[str, Shared]:
+    spec = call.spec
+    operation = spec.operation or (reading.operation if reading else a.OPERATION_CHAT)
+    if wrapper:
+        operation = a.OPERATION_INVOKE_WORKFLOW
     requested = _request_model(call, reading)
-    candidates: dict[str, Any] = {
-        a.GEN_AI_OPERATION_NAME: a.OPERATION_INVOKE_WORKFLOW
-        if wrapper
-        else call.spec.operation or (reading.operation if reading else a.OPERATION_CHAT),
-        a.GEN_AI_PROVIDER_NAME: _provider(server and server.provider, reading),
+    answered = reading.model if reading else None
+    of_host = server.provider if server else ""
+    attributes: dict[str, Any] = {
+        a.GEN_AI_OPERATION_NAME: operation,
+        a.GEN_AI_PROVIDER_NAME: of_host or (reading.provider if reading else ""),
         a.GEN_AI_REQUEST_MODEL: requested,
-        a.GEN_AI_RESPONSE_MODEL: reading and reading.model,
-        **call.identity(),
+        a.GEN_AI_RESPONSE_MODEL: answered,
+        **call.named(),
         a.PROMPTSPAN_STATUS: status,
         a.ERROR_TYPE: _error_type(call, status),
-        a.GEN_AI_RESPONSE_ID: reading and reading.response_id,
+        a.GEN_AI_RESPONSE_FINISH_REASONS: reading.finish_reasons if reading else (),
+        a.GEN_AI_REQUEST_STREAM: True if call.streaming else None,
+        a.SERVER_ADDRESS: server.address if server else None,
+        a.SERVER_PORT: server.port if server else None,
+        **spec.static,
     }
-    if not wrapper:
-        candidates.update(_usage_attributes(usage))
-        candidates[a.PROMPTSPAN_COST_REPORTED_USD] = (
-            format(reading.reported_cost_usd, "f")
-            if reading and reading.reported_cost_usd is not None
-            else None
-        )
-        candidates[a.PROMPTSPAN_SERVICE_TIER] = reading and reading.service_tier
+    if wrapper:
+        attributes[a.GEN_AI_WORKFLOW_NAME] = spec.prompt_name
     else:
-        candidates[a.GEN_AI_WORKFLOW_NAME] = call.spec.prompt_name
-    candidates[a.GEN_AI_RESPONSE_FINISH_REASONS] = reading and reading.finish_reasons
-    if call.streaming:
-        candidates[a.GEN_AI_REQUEST_STREAM] = True
-        if call.first_chunk_ns:
-            candidates[a.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = (call.first_chunk_ns - call.start_ns) / 1e9
-    return {key: value for key, value in candidates.items() if value not in (None, "", ())}
+        attributes[a.PROMPTSPAN_USAGE_SOURCE] = _usage_source(usage)
+        attributes[a.PROMPTSPAN_SERVICE_TIER] = reading.service_tier if reading else None
+    present = {key: value for key, value in attributes.items() if value not in (None, "", ())}
+    shown = spec.prompt_name if wrapper else requested or answered or ""
+    return f"{operation} {shown}".rstrip(), Shared(present)
+
+
+def _own(
+    call: Call,
+    reading: Reading | None,
+    usage: Usage | None,
+    attributes: dict[str, AttributeValue],
+    wrapper: bool,
+) -> None:
+    """What only this call has; first what a row cannot do without, as encoders cut from the end."""
+    if usage is not None and usage.known:
+        for name, key in _COUNTS:
+            known = getattr(usage, name)
+            if known is not None:
+                attributes[key] = known
+    if reading is not None:
+        if reading.response_id:
+            attributes[a.GEN_AI_RESPONSE_ID] = reading.response_id
+        if reading.reported_cost_usd is not None and not wrapper:
+            attributes[a.PROMPTSPAN_COST_REPORTED_USD] = format(reading.reported_cost_usd, "f")
+    if call.first_chunk_ns:
+        attributes[a.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = (call.first_chunk_ns - call.start_ns) / 1e9
+    if call.exception is not None:
+        with _SERVER:
+            code = count(call.exception, "status_code")
+            if code is not None:
+                attributes[a.HTTP_RESPONSE_STATUS_CODE] = code
 
 
 def _usage(call: Call, reading: Reading | None) -> Usage | None:
@@ -203,26 +288,10 @@ def _usage(call: Call, reading: Reading | None) -> Usage | None:
     return call.usage.over(known) if call.usage is not None else known
 
 
-def _usage_attributes(usage: Usage | None) -> dict[str, Any]:
+def _usage_source(usage: Usage | None) -> str:
     if usage is None or not usage.known:
-        return {a.PROMPTSPAN_USAGE_SOURCE: a.USAGE_SOURCE_MISSING}
-    return {
-        a.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
-        a.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
-        a.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cache_read_tokens,
-        a.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: usage.cache_write_tokens,
-        a.PROMPTSPAN_USAGE_CACHE_WRITE_1H_INPUT_TOKENS: usage.cache_write_1h_tokens,
-        a.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_tokens,
-        a.GEN_AI_USAGE_AUDIO_INPUT_TOKENS: usage.audio_input_tokens,
-        a.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS: usage.audio_output_tokens,
-        a.PROMPTSPAN_USAGE_SOURCE: a.USAGE_SOURCE_ESTIMATED if usage.estimated else a.USAGE_SOURCE_PROVIDER,
-    }
-
-
-def _provider(of_host: str | None, reading: Reading | None) -> str:
-    if of_host:
-        return of_host
-    return reading.provider if reading else ""
+        return a.USAGE_SOURCE_MISSING
+    return a.USAGE_SOURCE_ESTIMATED if usage.estimated else a.USAGE_SOURCE_PROVIDER
 
 
 def _request_model(call: Call, reading: Reading | None) -> str | None:
@@ -254,7 +323,7 @@ def _error_message(call: Call, redactor: _content.Redactor) -> str:
 
 def _safety(
     call: Call, reading: Reading | None, redactor: _content.Redactor, *, finished: bool, wrapper: bool
-) -> dict[str, AttributeValue]:
+) -> tuple[str, ...]:
     """The flags, also those that the redaction of captured texts raised before."""
     flags: set[str] = set()
     with _FLAGS:
@@ -265,22 +334,10 @@ def _safety(
             elif reading is not None:
                 flags |= _flags.of_text(reading.text)
             flags |= redactor.found
-        if text(call.exception, "code") == "content_filter":
+        if call.exception is not None and text(call.exception, "code") == "content_filter":
             flags.add(a.FLAG_CONTENT_FILTER)  # Azure refuses the request itself
     flags.update(call.flags or ())
-    return {a.PROMPTSPAN_SAFETY_FLAGS: tuple(sorted(flags)[:_MOST_FLAGS])} if flags else {}
-
-
-def _server(call: Call, attributes: dict[str, AttributeValue]) -> None:
-    with _SERVER:
-        server = server_of(call.client)
-        if server is not None:
-            attributes[a.SERVER_ADDRESS] = server.address
-            if server.port is not None:
-                attributes[a.SERVER_PORT] = server.port
-        code = count(call.exception, "status_code")
-        if code is not None:
-            attributes[a.HTTP_RESPONSE_STATUS_CODE] = code
+    return tuple(sorted(flags)[:_MOST_FLAGS])
 
 
 def _template(call: Call, attributes: dict[str, AttributeValue]) -> None:

@@ -256,19 +256,23 @@ class Call(Span):
 
         return build_span(self)
 
+    def named(self) -> dict[str, Any]:
+        """Which prompt and version it is, by the decorator or the prompt that was rendered."""
+        prompt = self.prompt
+        if prompt is None or self.spec.prompt is not None:
+            return self.spec.identity
+        known: dict[str, Any] = dict(self.spec.identity)
+        if a.GEN_AI_PROMPT_VERSION not in known:
+            known[a.GEN_AI_PROMPT_NAME] = prompt.name
+            known[a.GEN_AI_PROMPT_VERSION] = prompt.version
+        known[a.PROMPTSPAN_PROMPT_TEMPLATE_HASH] = prompt.template_hash
+        return known
+
     def identity(self) -> dict[str, Any]:
         """The attributes that tell whose call it is."""
-        known: dict[str, Any] = dict(self.spec.identity)
-        prompt = self.prompt
-        if prompt is not None and self.spec.prompt is None:
-            if a.GEN_AI_PROMPT_VERSION not in known:
-                known[a.GEN_AI_PROMPT_NAME] = prompt.name
-                known[a.GEN_AI_PROMPT_VERSION] = prompt.version
-            known[a.PROMPTSPAN_PROMPT_TEMPLATE_HASH] = prompt.template_hash
-        for key in (a.PROMPTSPAN_FEATURE, a.PROMPTSPAN_TENANT):
-            if self.noted and key in self.noted:
-                known[key] = self.noted[key]
-        return known
+        noted = self.noted or {}
+        whose = {key: noted[key] for key in (a.PROMPTSPAN_FEATURE, a.PROMPTSPAN_TENANT) if key in noted}
+        return {**self.named(), **whose}
 
     # OpenTelemetry's span
 

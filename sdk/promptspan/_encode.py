@@ -11,7 +11,7 @@ import random
 import struct
 from typing import TYPE_CHECKING, Any, cast
 
-from ._span import SCOPE_NAME, FinishedSpan, SpanEvent
+from ._span import SCOPE_NAME, FinishedSpan, Shared, SpanEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,8 @@ PROBLEMS_KEY = "promptspan.sdk.dropped_fields"
 
 _MAX_PROBLEMS = 16
 _MAX_INT_BITS = 4_096
-_ATTRIBUTES_BYTES = MAX_SPAN_BYTES - 2 * MAX_NAME_CHARS - MAX_VALUE_BYTES
+_SHARED_BYTES = 2 * MAX_VALUE_BYTES
+_ATTRIBUTES_BYTES = MAX_SPAN_BYTES - 2 * MAX_NAME_CHARS - MAX_VALUE_BYTES - _SHARED_BYTES
 _UINT64 = (1 << 64) - 1
 _CACHED_KEYS = 4_096
 _CACHED_PAIRS = 2_048
@@ -268,8 +269,14 @@ def encode_span(span: FinishedSpan) -> bytes:
     Never raises for what a field holds. Attributes are written in their order: what matters most comes first.
     """
     problems: list[str] = []
-    out: list[bytes] = [_head(span, problems)]
+    shared = span.shared
+    if shared.encoded is None:
+        _encode_shared(shared)
+    out: list[bytes] = [_head(span, problems), shared.encoded or b""]
     written, dropped = _attributes(b"\x4a", span.attributes, _ATTRIBUTES_BYTES, out, problems)
+    if shared.problems:
+        dropped += shared.dropped
+        problems += shared.problems
     if span.events:
         dropped_events = _events(span.events, _ATTRIBUTES_BYTES - written, out, problems)
         if dropped_events:
@@ -284,6 +291,15 @@ def encode_span(span: FinishedSpan) -> bytes:
     if dropped:
         out += (b"\x50", varint(dropped))
     return b"".join(out)
+
+
+def _encode_shared(shared: Shared) -> None:
+    """Once for all spans that have it."""
+    out: list[bytes] = []
+    problems: list[str] = []
+    _, shared.dropped = _attributes(b"\x4a", shared.attributes, _SHARED_BYTES, out, problems)
+    shared.problems = problems[:_MAX_PROBLEMS]
+    shared.encoded = b"".join(out)
 
 
 def _head(span: FinishedSpan, problems: list[str]) -> bytes:

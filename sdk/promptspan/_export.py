@@ -56,7 +56,7 @@ def readable_span(
         context=context,
         parent=parent,
         resource=resource,
-        attributes=_attributes(span.attributes, hidden),
+        attributes=_attributes(span.all_attributes(), hidden),
         events=[Event(e.name, _attributes(e.attributes, hidden), e.time_unix_nano) for e in span.events],
         kind=SpanKind(span.kind - 1),  # OTLP counts from one: zero is "unspecified" there
         status=Status(StatusCode(span.status_code), message or None),

@@ -33,6 +33,28 @@ class SpanEvent:
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict[str, AttributeValue])
 
 
+class Shared:
+    """Attributes that many spans have alike (names, models, tags): put together and encoded once.
+
+    Attributes:
+        attributes: Never changed once they are in a span.
+        encoded: As the encoder wrote them, the first time.
+        dropped: How many of them it could not write.
+        problems: What was wrong with those.
+    """
+
+    __slots__ = ("attributes", "dropped", "encoded", "problems")
+
+    def __init__(self, attributes: Mapping[str, AttributeValue]) -> None:
+        self.attributes = attributes
+        self.encoded: bytes | None = None
+        self.dropped = 0
+        self.problems: list[str] = []
+
+
+NOTHING_SHARED = Shared({})
+
+
 @dataclass(slots=True)
 class FinishedSpan:
     """A span that has ended, ready to be encoded, spooled or given to an exporter.
@@ -47,10 +69,11 @@ class FinishedSpan:
         trace_state: W3C tracestate header, empty if none.
         start_unix_nano: Start, nanoseconds since the epoch (UTC).
         end_unix_nano: End; start plus a monotonic duration.
-        attributes: The essential ones (model, version, tokens) come first: encoders cut from the end.
+        attributes: Its own; the essential ones (tokens) come first: encoders cut from the end.
         events: Exceptions and the like.
         status_code: One of the ``STATUS_`` numbers.
         status_message: Redacted text, empty if none.
+        shared: What it has in common with others; none of its keys is in ``attributes``.
     """
 
     name: str
@@ -66,6 +89,11 @@ class FinishedSpan:
     events: list[SpanEvent] = field(default_factory=list[SpanEvent])
     status_code: int = STATUS_UNSET
     status_message: str = ""
+    shared: Shared = NOTHING_SHARED
+
+    def all_attributes(self) -> dict[str, AttributeValue]:
+        """Those in common and its own."""
+        return {**self.shared.attributes, **self.attributes}
 
 
 class Note(Protocol):

@@ -13,7 +13,7 @@ from ._prompt import Prompt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._span import AttributeValue
+    from ._span import AttributeValue, Shared
 
 _SIGNATURE = Guard("signature")
 _CLIENT = Guard("client of a function")
@@ -34,6 +34,7 @@ class Spec:
         operation: GenAI operation name that the decorator names, or empty.
         identity: Attributes that tell whose call it is; also put on other instrumentations' spans inside.
         static: All attributes that do not change from call to call, without ``identity``.
+        kinds: Name and shared attributes of the spans so far, by all that decides them.
         signature: Of the function, or ``None`` if it has none.
     """
 
@@ -47,6 +48,7 @@ class Spec:
         "function",
         "function_name",
         "identity",
+        "kinds",
         "operation",
         "prompt",
         "prompt_name",
@@ -95,6 +97,7 @@ class Spec:
                 a.PROMPTSPAN_VARIANT: variant,
             }
         )
+        self.kinds: dict[tuple[Any, ...], tuple[str, Shared]] = {}
         self.signature: inspect.Signature | None = None
         self._model_at = _NO_PARAMETER
         with _SIGNATURE:
