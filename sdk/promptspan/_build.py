@@ -44,6 +44,7 @@ _FLAGS = Guard("safety flags")
 _CONTENT = Guard("captured content")
 _NOTED = Guard("noted attributes")
 _EVENTS = Guard("events")
+_ERROR = Guard("error message")
 
 _MOST_FLAGS = 32
 _MOST_KINDS = 256  # of one function
@@ -138,7 +139,8 @@ def _read(call: Call) -> Reading | None:
         if reading is not None:
             return reading
     if isinstance(call.result, str):
-        return _of_text((Message(role="assistant", parts=({"type": "text", "content": call.result},)),))
+        said = str.__str__(call.result)
+        return _of_text((Message(role="assistant", parts=({"type": "text", "content": said},)),))
     return None
 
 
@@ -295,8 +297,8 @@ def _usage_source(usage: Usage | None) -> str:
 
 
 def _request_model(call: Call, reading: Reading | None) -> str | None:
-    if isinstance(call.model, str) and call.model:
-        return call.model
+    if isinstance(call.model, str) and (named := str.__str__(call.model)):
+        return named
     # Without a response the prompt's own model is the best that is known; with one it would only be a guess.
     if (reading is None or reading.model is None) and call.prompt is not None:
         return call.prompt.model or None
@@ -315,8 +317,9 @@ def _error_message(call: Call, redactor: _content.Redactor) -> str:
     exc = call.exception
     if exc is None:
         return ""
-    if call.capture and exc.args and isinstance(exc.args[0], str):
-        return redactor.text(exc.args[0])
+    with _ERROR:
+        if call.capture and exc.args and isinstance(exc.args[0], str):
+            return redactor.text(str.__str__(exc.args[0]))
     codes = [str(code) for code in (count(exc, "status_code"), text(exc, "code")) if code is not None]
     return " ".join([type(exc).__qualname__, *codes])
 
@@ -357,9 +360,14 @@ def _template(call: Call, attributes: dict[str, AttributeValue]) -> None:
 
 def _noted(call: Call, attributes: dict[str, AttributeValue]) -> None:
     """What the user's code noted. It may say more than we know, and never less."""
+    for key, value in list((call.noted or {}).items()):
+        with _NOTED:
+            noted = _attribute(value)
+            known = attributes.get(key)
+            # A count that turned into a text would be no count any more.
+            if known is None or type(known) is type(noted):
+                attributes[key] = noted
     with _NOTED:
-        for key, value in list((call.noted or {}).items()):
-            attributes[key] = _attribute(value)
         user = attributes.get(a.USER_ID)
         if user is not None and call.recorder.config.hash_user_ids:
             digest = hashlib.sha256(str(user).encode("utf-8", "surrogatepass")).hexdigest()
@@ -373,15 +381,21 @@ def _attribute(value: Any) -> AttributeValue:
     return clean if isinstance(clean, (str, bool, int, float)) else str(clean)
 
 
+def _name(name: object) -> str:
+    return str.__str__(name) if isinstance(name, str) else f"<{type(name).__name__}>"
+
+
 def _captured(call: Call, reading: Reading | None, redactor: _content.Redactor) -> dict[str, AttributeValue]:
     """The texts that may leave, redacted."""
     texts: dict[str, AttributeValue] = {}
     with _CONTENT:
         for name, value in _content.variables(call).items():
             texts[a.GEN_AI_PROMPT_VARIABLE_PREFIX + name] = redactor.text(str(plain(value)))
+    with _CONTENT:
         given = _content.input_messages(call)
         if given:
             texts[a.GEN_AI_INPUT_MESSAGES] = redactor.messages(given)
+    with _CONTENT:
         if reading is not None and reading.output:
             texts[a.GEN_AI_OUTPUT_MESSAGES] = redactor.messages(reading.output)
     return texts
@@ -389,8 +403,8 @@ def _captured(call: Call, reading: Reading | None, redactor: _content.Redactor) 
 
 def _events(call: Call) -> list[SpanEvent]:
     events: list[SpanEvent] = []
-    with _EVENTS:
-        for event in call.events or ():
-            clean = {key: _attribute(value) for key, value in event.attributes.items()}
-            events.append(SpanEvent(event.name, event.time_unix_nano, clean))
+    for event in call.events or ():
+        with _EVENTS:
+            clean = {_name(key): _attribute(value) for key, value in event.attributes.items()}
+            events.append(SpanEvent(_name(event.name), event.time_unix_nano, clean))
     return events

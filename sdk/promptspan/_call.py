@@ -22,7 +22,7 @@ from ._context import CALL_KEY, SPAN_KEY, current_context, enter, leave
 from ._freeze import Snapshot, frozen
 from ._guard import Guard
 from ._ids import random_bits
-from ._kinds import is_dict
+from ._kinds import as_dict, is_dict
 from ._open_calls import call_began, call_ended
 from ._span import SpanEvent
 from ._streams import watched
@@ -46,12 +46,15 @@ _FAIL = Guard("fail")
 _CHUNK = Guard("chunk")
 _FINISH = Guard("finish")
 _PROMPT = Guard("prompt")
+_SNAPSHOT = Guard("snapshot of the arguments")
+_SPAN = Guard("current OpenTelemetry span")
 
 _SIZE_BYTES = 3_000  # of the object itself and of a response without much text
 _CHUNK_BYTES = 500
 _FOLD_CHUNKS = 256  # a longer stream is read in between, so that its chunks can go
 _MOST_NOTES = 128
 _MOST_RENDERED = 16
+_WHOSE = (a.PROMPTSPAN_FEATURE, a.PROMPTSPAN_TENANT)
 _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt"})
 
 
@@ -227,12 +230,15 @@ class Call(Span):
             if not _FINISH.caught(exc):
                 raise
 
-    def note(self, key: str, value: Any) -> None:
-        """Note an attribute; the first 128 keys are kept."""
+    def note(self, key: object, value: Any) -> None:
+        """Note an attribute; the first 128 keys are kept, what is no key or no value is not."""
+        if value is None or not isinstance(key, str):
+            return
+        name = str.__str__(key)
         if self.noted is None:
             self.noted = {}
-        if len(self.noted) < _MOST_NOTES or key in self.noted:
-            self.noted[key] = frozen(value)
+        if len(self.noted) < _MOST_NOTES or name in self.noted:
+            self.noted[name] = frozen(value)
 
     def note_prompt(self, prompt: Prompt, variables: dict[str, str], text: str) -> None:
         """A prompt was rendered during the call, as ``text``."""
@@ -271,7 +277,7 @@ class Call(Span):
     def identity(self) -> dict[str, Any]:
         """The attributes that tell whose call it is."""
         noted = self.noted or {}
-        whose = {key: noted[key] for key in (a.PROMPTSPAN_FEATURE, a.PROMPTSPAN_TENANT) if key in noted}
+        whose = {key: _text_of(noted[key]) for key in _WHOSE if key in noted}
         return {**self.named(), **whose}
 
     # OpenTelemetry's span
@@ -298,20 +304,24 @@ class Call(Span):
     def set_attribute(self, key: str, value: Any) -> None:
         """Note an attribute."""
         if not self.status:
-            self.note(str(key), value)
+            with _SPAN:
+                self.note(key, value)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Note attributes."""
-        for key, value in attributes.items():
-            self.set_attribute(key, value)
+        with _SPAN:
+            for key, value in as_dict(attributes).items():
+                self.set_attribute(key, value)
 
     def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
         """Note an event."""
         if self.status:
             return
-        self.events = self.events or []
-        if len(self.events) < _MOST_NOTES:
-            self.events.append(SpanEvent(name, timestamp or time_ns(), frozen(dict(attributes or {}))))
+        with _SPAN:
+            self.events = self.events or []
+            if len(self.events) < _MOST_NOTES:
+                at = timestamp if type(timestamp) is int else time_ns()
+                self.events.append(SpanEvent(name, at, frozen(as_dict(attributes))))
 
     def update_name(self, name: str) -> None:
         """Ignored: the name follows the conventions."""
@@ -328,8 +338,9 @@ class Call(Span):
     ) -> None:
         """Note an exception that the user's code handled; its text is not kept, it may quote the prompt."""
         kind = type(exception)
-        named = {**(attributes or {}), a.EXCEPTION_TYPE: f"{kind.__module__}.{kind.__qualname__}"}
-        self.add_event("exception", named, timestamp)
+        with _SPAN:
+            named = {**as_dict(attributes), a.EXCEPTION_TYPE: f"{kind.__module__}.{kind.__qualname__}"}
+            self.add_event("exception", named, timestamp)
 
 
 def begin(
@@ -372,10 +383,12 @@ def begin(
         call.size_bytes = _SIZE_BYTES
         call.capture = recorder.capture and spec.capture and call.trace_flags & 1 == 1
         if call.capture:
-            snapshot = Snapshot()
-            call.args, call.kwargs = snapshot.take(args), snapshot.take(kwargs)
-            call.size_bytes += snapshot.size_bytes
-        call.model = kwargs.get("model") or spec.positional_model(args)
+            with _SNAPSHOT:
+                snapshot = Snapshot()
+                call.args, call.kwargs = snapshot.take(args), snapshot.take(kwargs)
+                call.size_bytes += snapshot.size_bytes
+        model = kwargs.get("model")
+        call.model = spec.positional_model(args) if model is None else model
         call.client = spec.client_of(args)
         if spec.prompt is not None:
             call.prompt = spec.prompt
@@ -422,3 +435,11 @@ def _status_of(exc: BaseException) -> str:
     if any(kind.__name__ in _CANCELLED for kind in type(exc).__mro__):
         return a.STATUS_VALUE_CANCELLED
     return a.STATUS_VALUE_ERROR
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, str):
+        return str.__str__(value)
+    from ._plain import plain
+
+    return str(plain(value))

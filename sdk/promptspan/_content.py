@@ -10,10 +10,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ._guard import Guard
-from ._kinds import is_dict, is_list
+from ._kinds import is_dict, is_list, listed
 from ._plain import Plain, plain
 from ._readers._chat_completions import message_parts
-from ._readers._fields import get, text_part
+from ._readers._fields import get, text, text_part
 from ._readers._messages import block_part
 from ._reading import Message
 from ._redaction import redact
@@ -85,7 +85,7 @@ class Redactor:
 def input_messages(call: Call) -> list[Message]:
     """What the model was given, as far as the function's arguments or its rendered prompts show it."""
     arguments = bound_arguments(call)
-    system = arguments.get("system") or arguments.get("instructions")
+    system = text(arguments, "system") or text(arguments, "instructions")
     found: list[Message] = []
     for name in _CONVERSATIONS:
         found = _conversation(arguments.get(name))
@@ -95,7 +95,7 @@ def input_messages(call: Call) -> list[Message]:
         found = [_said("user", text) for text in call.rendered]
     if not found:
         return _arguments_as_message(arguments)
-    if isinstance(system, str) and system:
+    if system:
         found.insert(0, _said("system", system))
     return found
 
@@ -136,16 +136,17 @@ def _said(role: str, text: str) -> Message:
 
 def _conversation(value: Any) -> list[Message]:
     if isinstance(value, str):
-        return [_said("user", value)] if value else []
+        said = str.__str__(value)
+        return [_said("user", said)] if said else []
     if not is_list(value):
         return []
     messages: list[Message] = []
-    for entry in value[:_MOST_MESSAGES]:
+    for entry in listed(value)[:_MOST_MESSAGES]:
         if isinstance(entry, str):
-            messages.append(_said("user", entry))
+            messages.append(_said("user", str.__str__(entry)))
             continue
-        role = get(entry, "role")
-        if isinstance(role, str):
+        role = text(entry, "role")
+        if role is not None:
             messages.append(Message(role=role, parts=_parts(entry)))
     return messages
 
@@ -167,5 +168,5 @@ def _arguments_as_message(arguments: dict[str, Any]) -> list[Message]:
     if not shown:
         return []
     if len(shown) == 1 and isinstance(only := next(iter(shown.values())), str):
-        return [_said("user", only)]
+        return [_said("user", str.__str__(only))]
     return [_said("user", json.dumps(plain(shown), ensure_ascii=False))]

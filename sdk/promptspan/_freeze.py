@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._kinds import dataclass_fields, is_dict, is_list
+from ._kinds import dataclass_fields, is_dict, is_list, listed, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,23 +46,21 @@ class Snapshot:
         if self._left < 0 or depth > _MAX_DEPTH:
             return None
         if kind is dict:
-            return self._inside(value.copy(), depth)
+            return self._inside(mapped(value), depth)
         if kind is list or kind is tuple:
-            return self._items(value, depth)
+            return self._items(value, listed(value), depth)
         if hasattr(kind, "__pydantic_fields__"):
             return self._inside(_pydantic_fields(value), depth)
         if hasattr(kind, "__dataclass_fields__"):
-            names = [name for name in dataclass_fields(kind) if name[:1] != "_"]
-            return self._inside({name: getattr(value, name, None) for name in names}, depth)
+            return self._inside(_dataclass_fields(value, kind), depth)
         if is_dict(value):  # of a class of its own
-            return self._inside(dict(value), depth)
+            return self._inside(mapped(value), depth)
         # Anything else is kept as it is and never looked into: a client with its key is no content.
-        return self._items(value, depth) if is_list(value) else value
+        return self._items(value, listed(value), depth) if is_list(value) else value
 
-    def _items(self, value: Any, depth: int) -> Any:
-        if value and _type(value[0]) is float:  # an embedding: long, and nobody edits it
+    def _items(self, value: Any, items: list[Any], depth: int) -> Any:
+        if items and _type(items[0]) is float:  # an embedding: long, and nobody edits it
             return value
-        items: list[Any] = list(value)
         size = _SIZE_OF_NODE + 8 * len(items)
         for index, item in enumerate(items):
             kind = _type(item)
@@ -84,6 +82,15 @@ class Snapshot:
                 fields[name] = self.take(item, depth + 1)
         self.size_bytes += size
         return fields
+
+
+def _dataclass_fields(value: Any, kind: type[Any]) -> dict[Any, Any]:
+    names = [name for name in dataclass_fields(kind) if name[:1] != "_"]
+    # What the instance holds itself: an attribute that is loaded when it is asked for (an ORM's) stays alone.
+    held = getattr(value, "__dict__", None)
+    if held is None:  # slots
+        return {name: getattr(value, name, None) for name in names}
+    return {name: held[name] for name in names if name in held}
 
 
 def _pydantic_fields(value: Any) -> dict[Any, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _attributes as a
 from ._context import current_call
 from ._freeze import frozen
 from ._guard import Guard
+from ._kinds import as_dict
 from ._reading import Usage
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _NOTE = Guard("current_span()")
 _MOST_FLAGS = 32
+_MOST_TOKENS = 1 << 53
 
 
 class CallSpan:
@@ -39,12 +41,16 @@ class CallSpan:
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Note one attribute of your own; its value is read later, in the background."""
-        self._note({key: value})
+        call = self._call
+        if call is None or call.status:
+            return
+        with _NOTE:
+            call.note(key, value)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Note attributes of your own."""
         with _NOTE:
-            self._note(dict(attributes))
+            self._note(as_dict(attributes))
 
     def set_model(self, model: str) -> None:
         """Say which model is asked, where the function's arguments do not show it."""
@@ -87,15 +93,15 @@ class CallSpan:
         """
         if self._call is not None:
             self._call.usage = Usage(
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                cache_read_tokens=cache_read_tokens,
-                cache_write_tokens=cache_write_tokens,
-                cache_write_1h_tokens=cache_write_1h_tokens,
-                reasoning_tokens=reasoning_tokens,
-                audio_input_tokens=audio_input_tokens,
-                audio_output_tokens=audio_output_tokens,
-                estimated=estimated,
+                input_tokens=_tokens(input_tokens),
+                output_tokens=_tokens(output_tokens),
+                cache_read_tokens=_tokens(cache_read_tokens),
+                cache_write_tokens=_tokens(cache_write_tokens),
+                cache_write_1h_tokens=_tokens(cache_write_1h_tokens),
+                reasoning_tokens=_tokens(reasoning_tokens),
+                audio_input_tokens=_tokens(audio_input_tokens),
+                audio_output_tokens=_tokens(audio_output_tokens),
+                estimated=estimated is True,
             )
 
     def add_flag(self, *flags: str) -> None:
@@ -105,7 +111,10 @@ class CallSpan:
             return
         with _NOTE:
             known = call.flags = call.flags or []
-            known.extend(str(flag)[:64] for flag in flags[: _MOST_FLAGS - len(known)])
+            texts = [
+                str.__str__(flag)[:64] for flag in cast("tuple[object, ...]", flags) if isinstance(flag, str)
+            ]
+            known.extend(texts[: _MOST_FLAGS - len(known)])
 
     def context(
         self,
@@ -178,8 +187,15 @@ class CallSpan:
             return
         with _NOTE:
             for key, value in attributes.items():
-                if value is not None:
-                    call.note(str(key), value)
+                call.note(key, value)
+
+
+def _tokens(value: Any) -> int | None:
+    """A count; what cannot be one (negative, huge, no whole number) is unknown."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    count = int.__index__(value)
+    return count if 0 <= count < _MOST_TOKENS else None
 
 
 _NO_CALL = CallSpan(None)

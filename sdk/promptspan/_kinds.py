@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any, TypeGuard
+
+MOST_ITEMS = 10_000  # of one list or dictionary; more is no content, and would cost the caller milliseconds
+
+_FIRST = slice(0, MOST_ITEMS)
 
 
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
@@ -15,6 +21,20 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, (list, tuple))
 
 
+def listed(value: list[Any] | tuple[Any, ...]) -> list[Any]:
+    """A list of its own with the first items of a list or tuple; a subclass's own methods are not asked."""
+    if isinstance(value, list):
+        return list[Any].__getitem__(value, _FIRST)
+    return list(tuple[Any, ...].__getitem__(value, _FIRST))
+
+
+def mapped(value: dict[Any, Any]) -> dict[Any, Any]:
+    """A plain dictionary of its own with the first entries; a subclass's own methods are not asked."""
+    if type(value) is dict and len(value) <= MOST_ITEMS:
+        return value.copy()
+    return dict(islice(dict[Any, Any].items(value), MOST_ITEMS))
+
+
 def type_of(value: object) -> type[Any]:
     """Its exact type."""
     return type(value)
@@ -23,3 +43,14 @@ def type_of(value: object) -> type[Any]:
 def dataclass_fields(kind: type[Any]) -> tuple[str, ...]:
     """Names of the fields of a dataclass, empty for other types."""
     return tuple(getattr(kind, "__dataclass_fields__", ()))
+
+
+def as_dict(value: Any) -> dict[Any, Any]:
+    """A mapping as a dictionary of its own; empty for what is none."""
+    if is_dict(value):
+        return mapped(value)
+    return dict(value) if _is_mapping(value) else {}
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)

@@ -13,9 +13,9 @@ import uuid
 from pathlib import Path, PurePath
 from typing import Any
 
-from ._kinds import is_dict, is_list, type_of
+from ._kinds import is_dict, is_list, listed, mapped, type_of
 
-_MOST_NODES = 2_000
+_MOST_NODES = 10_000
 _MOST_DEPTH = 12
 MOST_TEXT = 100_000
 # Exactly these types: a subclass could have a ``__str__`` of its own.
@@ -43,6 +43,7 @@ class Plain:
 
     def of(self, value: Any, depth: int = 0) -> Any:
         """``value`` as None, bool, int, float, str, list or dict; anything else as ``<its type>``."""
+        self._left -= 1
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, enum.Enum):
@@ -50,23 +51,23 @@ class Plain:
         if isinstance(value, str):
             return cut(str.__str__(value))
         if isinstance(value, int):
-            return (
-                int.__index__(value)
-                if -(1 << 63) <= value < 1 << 63
-                else f"<int of {value.bit_length()} bits>"
-            )
+            whole = int.__index__(value)
+            return whole if -(1 << 63) <= whole < 1 << 63 else f"<int of {whole.bit_length()} bits>"
         if isinstance(value, float):
             number = float.__float__(value)
             return number if math.isfinite(number) else repr(number)
         if isinstance(value, (bytes, bytearray)):
             return f"<{len(value)} bytes>"
-        self._left -= 1
         if self._left < 0 or depth > _MOST_DEPTH:
             return "<cut>"
         if is_dict(value):
-            return {self._key(key): self.of(item, depth + 1) for key, item in _pairs(value)}
+            return {
+                self._key(key): self.of(item, depth + 1)
+                for key, item in mapped(value).items()
+                if self._left > 0
+            }
         if is_list(value):
-            return [self.of(item, depth + 1) for item in list(value)]
+            return [self.of(item, depth + 1) for item in listed(value) if self._left > 0]
         kind = type_of(value)
         if kind in _WRITTEN:
             return str(value)
@@ -80,10 +81,6 @@ class Plain:
 def cut(text: str) -> str:
     """A text of at most 100,000 characters."""
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}… <cut, {len(text)} characters>"
-
-
-def _pairs(value: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    return list(dict[Any, Any].items(value))  # a subclass may have an ``items`` of its own
 
 
 def plain(value: Any) -> Any:

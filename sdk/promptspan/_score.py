@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
@@ -91,18 +92,22 @@ def record_score(
         ValueError: There is no call to attach the score to, an id is not in its form, or neither value nor
             label is given.
     """
+    name = _text("a score's name", name)
     if not name:
         raise ValueError("a score needs a name")
     if value is None and label is None:
         raise ValueError("a score needs a value or a label")
-    if value is not None and not math.isfinite(value):
-        raise ValueError(f"a score must be a finite number, not {value}")
+    number = None if value is None else _number(value)
+    label = None if label is None else _text("label", label)
+    explanation = None if explanation is None else _text("explanation", explanation)
+    response_id = None if response_id is None else _text("response_id", response_id)
     if trace_id is None and span_id is None and response_id is None:
         call = current_call()
         if call is None:
             raise ValueError("say which call is meant: trace_id and span_id, or response_id")
         trace_id, span_id = f"{call.trace_id:032x}", f"{call.span_id:016x}"
-    trace_id, span_id = (trace_id or "").lower(), (span_id or "").lower()
+    trace_id = "" if trace_id is None else _text("trace_id", trace_id).lower()
+    span_id = "" if span_id is None else _text("span_id", span_id).lower()
     if trace_id and not _TRACE_ID.match(trace_id):
         raise ValueError(f"trace_id must be 32 hexadecimal digits, not {trace_id!r}")
     if span_id and not _SPAN_ID.match(span_id):
@@ -112,7 +117,7 @@ def record_score(
         return
     attributes: dict[str, Any] = {
         a.GEN_AI_EVALUATION_NAME: name,
-        a.GEN_AI_EVALUATION_SCORE_VALUE: None if value is None else float(value),
+        a.GEN_AI_EVALUATION_SCORE_VALUE: number,
         a.GEN_AI_EVALUATION_SCORE_LABEL: label,
         a.GEN_AI_EVALUATION_EXPLANATION: explanation,
         a.GEN_AI_RESPONSE_ID: response_id,
@@ -120,3 +125,26 @@ def record_score(
         a.PROMPTSPAN_SCORE_SPAN_ID: span_id or None,
     }
     recorder.submit(_ScoreNote(attributes, trace_id, span_id, recorder.config.redact))
+
+
+def _text(what: str, value: Any) -> str:
+    """A text as it is; what is none is told by its type alone."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be a text, not {type(value).__name__}")  # noqa: TRY004  # one kind of error
+    return str.__str__(value)
+
+
+def _number(value: Any) -> float:
+    number = math.nan
+    if isinstance(value, float):
+        number = float.__float__(value)
+    elif isinstance(value, int):
+        with suppress(OverflowError):
+            number = float(int.__index__(value))
+    if not math.isfinite(number):
+        raise ValueError(f"a score must be a finite number, not {_shown(value)}")
+    return number
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if type(value) is float else type(value).__name__

@@ -181,7 +181,10 @@ class _Cells:
 def _instance_fields(args: tuple[Any, ...]) -> dict[str, Any]:
     if not args:
         return {}
-    fields = getattr(args[0], "__dict__", None)
+    try:
+        fields = object.__getattribute__(args[0], "__dict__")  # a proxy's own: nothing is loaded by this
+    except Exception:  # noqa: BLE001  # without one, or a property of somebody else's
+        return {}
     return fields if is_dict(fields) else {}
 
 

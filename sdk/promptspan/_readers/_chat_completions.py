@@ -93,8 +93,8 @@ def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
     parts: list[dict[str, Any]] = []
     content = field("content")
     if isinstance(content, str):
-        if content:
-            parts.append(text_part(content))
+        if said := str.__str__(content):
+            parts.append(text_part(said))
     elif isinstance(content, list):
         parts.extend(_content_part(part) for part in items(message, "content"))
     if refusal := as_text(field("refusal")):

@@ -6,7 +6,7 @@ import enum
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from promptspan._kinds import is_dict, is_list, type_of
+from promptspan._kinds import is_dict, is_list, listed, mapped, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,16 +58,12 @@ def _way_into(source: Any) -> Callable[[Any], Any]:
     if source is None:
         return _nothing
     if is_dict(source):
-        return _itself
+        return mapped
     return _of_pydantic if hasattr(type_of(source), "__pydantic_fields__") else _Attributes
 
 
 def _nothing(_: None) -> dict[str, Any]:
     return {}
-
-
-def _itself(source: Any) -> Any:
-    return source
 
 
 def _of_pydantic(source: Any) -> dict[str, Any]:
@@ -90,7 +86,7 @@ def as_text(value: Any) -> str | None:
         return value or None
     if isinstance(value, enum.Enum):
         value = value.value
-    return str.__str__(value) if isinstance(value, str) and value else None
+    return (str.__str__(value) or None) if isinstance(value, str) else None
 
 
 def count(source: Any, *path: str) -> int | None:
@@ -102,9 +98,13 @@ def as_count(value: Any) -> int | None:
     """``value`` if it can be a count of tokens."""
     if value is None or isinstance(value, bool):
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and 0 <= value < _MAX_TOKENS else None
+    if isinstance(value, float):
+        value = float.__float__(value)
+        value = int(value) if value.is_integer() else None
+    if not isinstance(value, int):
+        return None
+    whole = int.__index__(value)
+    return whole if 0 <= whole < _MAX_TOKENS else None
 
 
 def number(source: Any, *path: str) -> float | None:
@@ -116,7 +116,7 @@ def number(source: Any, *path: str) -> float | None:
 def items(source: Any, *path: str) -> list[Any]:
     """The list at ``path``, empty for anything else."""
     value = get(source, *path)
-    return list(value) if is_list(value) else []
+    return listed(value) if is_list(value) else []
 
 
 def money(source: Any, *path: str) -> Decimal | None:
@@ -124,8 +124,14 @@ def money(source: Any, *path: str) -> Decimal | None:
     value = get(source, *path)
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None
+    if isinstance(value, str):
+        value = str.__str__(value)
+    elif isinstance(value, float):
+        value = repr(float.__float__(value))
+    elif isinstance(value, int):
+        value = int.__index__(value)
     try:
-        amount = Decimal(str(value))
+        amount = Decimal(value)
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and amount >= 0 else None
