@@ -57,6 +57,8 @@ _COUNTS = (
     ("reasoning_tokens", a.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS),
     ("audio_input_tokens", a.GEN_AI_USAGE_AUDIO_INPUT_TOKENS),
     ("audio_output_tokens", a.GEN_AI_USAGE_AUDIO_OUTPUT_TOKENS),
+    ("image_input_tokens", a.GEN_AI_USAGE_IMAGE_INPUT_TOKENS),
+    ("image_output_tokens", a.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS),
 )
 _USER_HASH_DIGITS = 32
 _STATUS_CODES = {
@@ -276,6 +278,8 @@ def _own(
             attributes[a.GEN_AI_RESPONSE_ID] = reading.response_id
         if reading.reported_cost_usd is not None and not wrapper:
             attributes[a.PROMPTSPAN_COST_REPORTED_USD] = format(reading.reported_cost_usd, "f")
+        for name, took_ms in reading.timings_ms.items():
+            attributes[f"{a.PROMPTSPAN_SERVER_TIMING_PREFIX}{name}_ms"] = took_ms
     if call.first_chunk_ns:
         attributes[a.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = (call.first_chunk_ns - call.start_ns) / 1e9
     if call.exception is not None:

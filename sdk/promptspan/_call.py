@@ -387,7 +387,7 @@ def begin(
                 snapshot = Snapshot()
                 call.args, call.kwargs = snapshot.take(args), snapshot.take(kwargs)
                 call.size_bytes += snapshot.size_bytes
-        model = kwargs.get("model")
+        model = kwargs.get(spec.model_name)
         call.model = spec.positional_model(args) if model is None else model
         call.client = spec.client_of(args)
         if spec.prompt is not None:

@@ -38,8 +38,7 @@ class ChunkReader:
             return
         if chunk is None or isinstance(chunk, (int, float, bytes)):
             return
-        # OpenAI's helper wraps each chunk in an event of its own.
-        chunk = self._readers.fields_of(chunk).get("chunk") or chunk
+        chunk = self._readers.unwrapped(chunk)
         if self._assembler is None:
             if self._strange > _MOST_STRANGE:
                 return

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
 
@@ -22,7 +23,9 @@ class Usage:
         reasoning_tokens: Part of the output.
         audio_input_tokens: Part of the input.
         audio_output_tokens: Part of the output.
-        estimated: The counts are not the provider's.
+        image_input_tokens: Part of the input.
+        image_output_tokens: Part of the output.
+        estimated: Some of the counts are not the provider's.
     """
 
     input_tokens: int | None = None
@@ -33,6 +36,8 @@ class Usage:
     reasoning_tokens: int | None = None
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
     estimated: bool = False
 
     @property
@@ -94,6 +99,8 @@ class Reading:
         truncated: The output ended at a limit of tokens.
         service_tier: Priority, batch and the like.
         reported_cost_usd: What the provider says the call cost.
+        timings_ms: What the server says of its own time, by what it was spent on (``load``, ``input``,
+            ``output``, ``total``).
         complete: The response came to its end; false for a stream that broke off.
     """
 
@@ -110,6 +117,7 @@ class Reading:
     truncated: bool = False
     service_tier: str | None = None
     reported_cost_usd: Decimal | None = None
+    timings_ms: Mapping[str, float] = field(default_factory=dict[str, float])
     complete: bool = True
 
     @property

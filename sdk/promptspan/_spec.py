@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
 from ._guard import Guard
-from ._kinds import is_dict, type_of
+from ._host import is_client
+from ._kinds import is_dict
 from ._prompt import Prompt
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SIGNATURE = Guard("signature")
 _CLIENT = Guard("client of a function")
 _NO_PARAMETER = -1
+_MODEL_NAMES = ("model", "model_id", "modelId", "model_name")
 _TRIES = 8
 
 
@@ -32,6 +34,7 @@ class Spec:
         capture: Whether the decorator allows content, where the configuration does.
         expects_json: Whether the answers should be JSON.
         operation: GenAI operation name that the decorator names, or empty.
+        model_name: The parameter that names the model.
         identity: Attributes that tell whose call it is; also put on other instrumentations' spans inside.
         static: All attributes that do not change from call to call, without ``identity``.
         kinds: Name and shared attributes of the spans so far, by all that decides them.
@@ -49,6 +52,7 @@ class Spec:
         "function_name",
         "identity",
         "kinds",
+        "model_name",
         "operation",
         "prompt",
         "prompt_name",
@@ -100,6 +104,7 @@ class Spec:
         self.kinds: dict[tuple[Any, ...], tuple[str, Shared]] = {}
         self.signature: inspect.Signature | None = None
         self._model_at = _NO_PARAMETER
+        self.model_name = _MODEL_NAMES[0]
         with _SIGNATURE:
             self._read_signature()
         self._client_names = _names_in(function)
@@ -111,8 +116,10 @@ class Spec:
             self.signature = inspect.signature(self.function)
         except (TypeError, ValueError):  # some callables of C have none
             return
-        for index, parameter in enumerate(self.signature.parameters.values()):
-            if parameter.name == "model" and parameter.kind is not parameter.KEYWORD_ONLY:
+        parameters = self.signature.parameters
+        self.model_name = next((name for name in _MODEL_NAMES if name in parameters), _MODEL_NAMES[0])
+        for index, parameter in enumerate(parameters.values()):
+            if parameter.name == self.model_name and parameter.kind is not parameter.KEYWORD_ONLY:
                 self._model_at = index
 
     def positional_model(self, args: tuple[Any, ...]) -> Any:
@@ -143,7 +150,7 @@ class Spec:
             (cells, cells),
             (getattr(self.function, "__globals__", {}), getattr(self.function, "__globals__", {})),
         ):
-            found = [name for name in self._client_names if _is_client(fields.get(name))]
+            found = [name for name in self._client_names if is_client(fields.get(name))]
             if len(found) == 1:  # with two clients nobody knows which one will be called
                 self._client_at = (kept, found[0])
                 return fields.get(found[0])
@@ -186,12 +193,3 @@ def _instance_fields(args: tuple[Any, ...]) -> dict[str, Any]:
     except Exception:  # noqa: BLE001  # without one, or a property of somebody else's
         return {}
     return fields if is_dict(fields) else {}
-
-
-def _is_client(value: Any) -> bool:
-    kind = type_of(value)
-    return (
-        value is not None
-        and hasattr(kind, "base_url")
-        and (hasattr(kind, "chat") or hasattr(kind, "messages"))
-    )

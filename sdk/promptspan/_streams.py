@@ -83,11 +83,12 @@ def _coroutine(call: Call, coroutine: Any) -> Any:
 
 
 def _dictionary(call: Call, result: dict[str, Any]) -> Any:
-    """Bedrock's reply holds its stream of events under a key."""
-    stream = result.get("stream")
-    if stream is None or _private_iterator(stream) is None:
-        return None
-    return None if _stream(call, stream) is None else result
+    """Bedrock's replies hold their stream of events under a key."""
+    for name in ("stream", "body"):
+        stream = result.get(name)
+        if stream is not None and _private_iterator(stream) is not None:
+            return None if _stream(call, stream) is None else result
+    return None
 
 
 def _private_iterator(stream: Any) -> str | None:
@@ -103,9 +104,11 @@ def _private_iterator(stream: Any) -> str | None:
 
 def _stream(call: Call, stream: Any) -> Any:
     # A helper (Anthropic's ``MessageStream``) reads a raw stream; there the chunks are as the provider sent
-    # them.
+    # them. Bedrock's has one of that name, too, of bytes.
     raw = getattr(stream, "__dict__", {}).get("_raw_stream", stream)
     name = _private_iterator(raw)
+    if name is None and raw is not stream:
+        raw, name = stream, _private_iterator(stream)
     call.opened()
     if name is None:
         return _subclassed(call, stream)

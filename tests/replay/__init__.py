@@ -1,4 +1,4 @@
-"""A loopback double of the OpenAI and Anthropic HTTP APIs that answers with recorded calls."""
+"""A loopback double of the providers' HTTP APIs that answers with recorded calls."""
 
 from replay.billing import Billed
 from replay.llmdrift import load_llmdrift

@@ -1,13 +1,41 @@
-"""What a request asked for, read from the bodies of four APIs."""
+"""What a request asked for, read from the bodies and paths of the APIs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal, cast
+from urllib.parse import unquote
 
 from replay.recordings import prompt_text
 
-Endpoint = Literal["chat_completions", "responses", "embeddings", "messages"]
+Endpoint = Literal[
+    "chat_completions",
+    "responses",
+    "embeddings",
+    "messages",
+    "generate_content",
+    "converse",
+    "invoke",
+    "mistral",
+    "cohere",
+    "ollama_chat",
+    "ollama_generate",
+    "ollama_embed",
+]
+PROVIDERS: dict[Endpoint, str] = {
+    "chat_completions": "openai",
+    "responses": "openai",
+    "embeddings": "openai",
+    "messages": "anthropic",
+    "generate_content": "google",
+    "converse": "bedrock",
+    "invoke": "bedrock",
+    "mistral": "mistral",
+    "cohere": "cohere",
+    "ollama_chat": "ollama",
+    "ollama_generate": "ollama",
+    "ollama_embed": "ollama",
+}
 
 
 class BadRequestError(Exception):
@@ -26,14 +54,15 @@ class Asked:
 
     @property
     def provider(self) -> str:
-        return "anthropic" if self.endpoint == "messages" else "openai"
+        return PROVIDERS[self.endpoint]
 
 
-def read_request(endpoint: Endpoint, body: object) -> Asked:
+def read_request(endpoint: Endpoint, body: object, *, path: str) -> Asked:
     if not isinstance(body, dict):
         raise BadRequestError("We could not parse the JSON body of your request.")
     fields = cast("dict[str, Any]", body)
-    model = fields.get("model")
+    model, streams = _from_path(endpoint, path)
+    model = model or fields.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequestError("you must provide a model parameter")
     if endpoint == "messages" and not isinstance(fields.get("max_tokens"), int):
@@ -47,15 +76,32 @@ def read_request(endpoint: Endpoint, body: object) -> Asked:
         model=model,
         text=prompt_text(*texts),
         texts=tuple(texts),
-        stream=bool(fields.get("stream")),
+        stream=streams or (bool(fields.get("stream")) and endpoint not in ("embeddings", "ollama_embed")),
         include_usage=bool(options.get("include_usage")),
         encoding=str(fields.get("encoding_format") or "float"),
     )
 
 
+def _from_path(endpoint: Endpoint, path: str) -> tuple[str, bool]:
+    """Model and whether to stream, where an API has them in the path."""
+    if endpoint == "generate_content":
+        model, _, method = path.rpartition("/")[2].partition(":")
+        return model, method == "streamGenerateContent"
+    if endpoint in ("converse", "invoke"):
+        _, _, model, method = unquote(path).split("/", 3)
+        return model, method.endswith("-stream")
+    return "", False
+
+
 def _texts(endpoint: Endpoint, fields: dict[str, Any]) -> list[str]:
-    if endpoint == "embeddings":
+    if endpoint in ("embeddings", "ollama_embed"):
         return _strings(fields.get("input"))
+    if endpoint == "ollama_generate":
+        return [str(fields.get("prompt") or "")]
+    if endpoint == "generate_content":
+        said = [_content(content.get("parts")) for content in _objects(fields.get("contents"))]
+        system: dict[str, Any] = fields.get("systemInstruction") or {}
+        return [_content(system.get("parts")), *said]
     if endpoint == "responses":
         asked = fields.get("input")
         said = (

@@ -21,6 +21,8 @@ class Billed:
     cache_write_1h_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    audio_input_tokens: int
+    audio_output_tokens: int
     latency_s: float
     streamed: bool
     reported: bool

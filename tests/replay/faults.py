@@ -1,4 +1,4 @@
-"""Errors in the words and shapes of the two providers."""
+"""Errors in the words and shapes of the providers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ _OPENAI: dict[str, tuple[str, str | None, str]] = {
     ),
     "server_error": ("server_error", None, "The server had an error while processing your request."),
 }
+# Google's status, Bedrock's type.
+_NAMES: dict[str, tuple[str, str]] = {
+    "bad_request": ("INVALID_ARGUMENT", "ValidationException"),
+    "rate_limited": ("RESOURCE_EXHAUSTED", "ThrottlingException"),
+    "server_error": ("INTERNAL", "InternalServerException"),
+}
 _ANTHROPIC: dict[str, tuple[str, str]] = {
     "bad_request": ("invalid_request_error", "prompt is too long: 213450 tokens > 200000 maximum"),
     "rate_limited": ("rate_limit_error", "This request would exceed your organization's rate limit."),
@@ -39,6 +45,15 @@ def fault_reply(
         error: dict[str, Any] = {"type": kind, "message": message or text}
         return _STATUS[fault], headers, {"type": "error", "error": error, "request_id": "req_replayed"}
     kind, code, text = _OPENAI[fault]
+    if provider == "google":
+        status = {"code": _STATUS[fault], "message": message or text, "status": _NAMES[fault][0]}
+        return _STATUS[fault], headers, {"error": status}
+    if provider == "bedrock":
+        return _STATUS[fault], headers | {"x-amzn-errortype": _NAMES[fault][1]}, {"message": message or text}
+    if provider == "ollama":
+        return _STATUS[fault], headers, {"error": message or text}
+    if provider in ("cohere", "mistral"):
+        return _STATUS[fault], headers, {"message": message or text}
     return (
         _STATUS[fault],
         headers,

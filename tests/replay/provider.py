@@ -15,15 +15,12 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from promptspan_server.demo.chat_completions import completion, completion_chunks
-from promptspan_server.demo.messages import message, message_events
-from promptspan_server.demo.recording import RecordedUsage, Recording, estimate_tokens
-from replay.asked import Asked, BadRequestError, Endpoint, read_request
+from replay import answers
+from replay.asked import PROVIDERS, Asked, BadRequestError, Endpoint, read_request
 from replay.billing import Billed
 from replay.faults import fault_reply
 from replay.recordings import Recordings
-from replay.responses_api import embeddings, response, response_events
-from replay.sse import cut_anywhere, data_event, named_event
+from replay.sse import cut_anywhere
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -32,26 +29,25 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from typing_extensions import Self
 
-    from promptspan_server.demo.recording import Fault
+    from promptspan_server.demo.recording import Fault, Recording
 
-_TO_ANTHROPIC = {
-    "stop": "end_turn",
-    "length": "max_tokens",
-    "content_filter": "refusal",
-    "tool_calls": "tool_use",
-}
-_TO_OPENAI = {words: reason for reason, words in _TO_ANTHROPIC.items()}
+# A parameter of the path is the model, and in Google's the method too.
 _PATHS: dict[str, Endpoint] = {
     "/v1/chat/completions": "chat_completions",
     "/v1/responses": "responses",
     "/v1/embeddings": "embeddings",
     "/v1/messages": "messages",
-}
-_ID_PREFIX = {
-    "chat_completions": "chatcmpl-",
-    "responses": "resp_",
-    "embeddings": "embd-",
-    "messages": "msg_",
+    "/v1/models/{model:path}": "generate_content",
+    "/v1beta/models/{model:path}": "generate_content",
+    "/model/{model}/converse": "converse",
+    "/model/{model}/converse-stream": "converse",
+    "/model/{model}/invoke": "invoke",
+    "/model/{model}/invoke-with-response-stream": "invoke",
+    "/mistral/v1/chat/completions": "mistral",
+    "/v2/chat": "cohere",
+    "/api/chat": "ollama_chat",
+    "/api/generate": "ollama_generate",
+    "/api/embed": "ollama_embed",
 }
 
 
@@ -131,34 +127,36 @@ class ReplayProvider:
     def _handler(self, endpoint: Endpoint) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
             started = time.perf_counter()
-            provider = "anthropic" if endpoint == "messages" else "openai"
+            provider = PROVIDERS[endpoint]
             with self._lock:
                 self.requests += 1
                 serial = next(self._serial)
                 planned = self._planned.pop(0) if self._planned else None
             try:
                 body: object = json.loads(await request.body())
-                asked = read_request(endpoint, body)
+                asked = read_request(endpoint, body, path=request.url.path)
             except (BadRequestError, ValueError) as error:
                 return self._error(provider, "bad_request", str(error))
             with self._lock:
                 recording = self._recordings.answer(provider=provider, model=asked.model, text=asked.text)
-            recording = _in_words_of(provider, recording)
+            recording = replace(
+                recording, finish_reason=answers.in_words_of(provider, recording.finish_reason)
+            )
             fault = planned or recording.fault
             if fault == "timeout":
                 await self._hang(request)
                 return self._error(provider, "server_error", None)
             if fault is not None and fault != "dropped":
                 return self._error(provider, fault, None)
-            response_id = f"{_ID_PREFIX[endpoint]}replay{serial:08d}"
-            headers = {"x-request-id": f"req_{serial:08d}", "request-id": f"req_{serial:08d}"}
-            if asked.stream and endpoint != "embeddings":
+            response_id = f"{answers.ID_PREFIX.get(endpoint, '')}replay{serial:08d}"
+            headers = answers.headers(asked, recording, response_id)
+            if asked.stream:
                 stream = self._stream(asked, recording, response_id, started, dropped=fault == "dropped")
-                return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+                return StreamingResponse(stream, media_type=answers.media_type(endpoint), headers=headers)
             await asyncio.sleep(self._latency(recording.latency_ms / 1000))
             if fault == "dropped":
                 return _HangUp()
-            answer = self._whole(asked, recording, response_id)
+            answer = answers.whole(asked, recording, response_id)
             self._bill(asked, recording, response_id, started, reported=True)
             return JSONResponse(answer, headers=headers)
 
@@ -173,33 +171,10 @@ class ReplayProvider:
         status, headers, body = fault_reply(provider, fault, retry_after_s=self._retry_after_s, message=text)
         return JSONResponse(body, status_code=status, headers=headers)
 
-    def _whole(self, asked: Asked, recording: Recording, response_id: str) -> dict[str, Any]:
-        created = int(time.time())
-        if asked.endpoint == "messages":
-            return message(recording, response_id=response_id)
-        if asked.endpoint == "responses":
-            return response(recording, response_id=response_id, created=created)
-        if asked.endpoint == "embeddings":
-            tokens = _embedded(asked).input_tokens
-            return embeddings(asked.texts, model=asked.model, input_tokens=tokens, encoding=asked.encoding)
-        return completion(recording, response_id=response_id, created=created)
-
-    def _events(self, asked: Asked, recording: Recording, response_id: str) -> list[bytes]:
-        created = int(time.time())
-        if asked.endpoint == "messages":
-            return [named_event(event) for event in message_events(recording, response_id=response_id)]
-        if asked.endpoint == "responses":
-            found = response_events(recording, response_id=response_id, created=created)
-            return [named_event(event) for event in found]
-        chunks = completion_chunks(
-            recording, response_id=response_id, created=created, include_usage=asked.include_usage
-        )
-        return [*(data_event(chunk) for chunk in chunks), b"data: [DONE]\n\n"]
-
     async def _stream(
         self, asked: Asked, recording: Recording, response_id: str, started: float, *, dropped: bool
     ) -> AsyncIterator[bytes]:
-        packets = list(cut_anywhere(self._events(asked, recording, response_id), seed=response_id))
+        packets = list(cut_anywhere(answers.events(asked, recording, response_id), seed=response_id))
         if dropped:
             packets = packets[: max(1, len(packets) // 2)]
         first_s = self._latency(recording.ttft_ms / 1000)
@@ -217,19 +192,22 @@ class ReplayProvider:
     def _bill(
         self, asked: Asked, recording: Recording, response_id: str, started: float, *, reported: bool
     ) -> None:
-        usage = _embedded(asked) if asked.endpoint == "embeddings" else recording.usage
+        embeds = asked.endpoint in ("embeddings", "ollama_embed")
+        usage = answers.embedded_usage(asked) if embeds else recording.usage
         self.billed.append(
             Billed(
                 endpoint=asked.endpoint,
                 response_id=response_id,
                 request_model=asked.model,
-                response_model=asked.model if asked.endpoint == "embeddings" else recording.response_model,
+                response_model=asked.model if embeds else recording.response_model,
                 input_tokens=usage.input_tokens,
                 cache_read_tokens=usage.cache_read_tokens,
                 cache_write_5m_tokens=usage.cache_write_5m_tokens,
                 cache_write_1h_tokens=usage.cache_write_1h_tokens,
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
+                audio_input_tokens=usage.audio_input_tokens,
+                audio_output_tokens=usage.audio_output_tokens,
                 latency_s=time.perf_counter() - started,
                 streamed=asked.stream,
                 reported=reported,
@@ -247,12 +225,3 @@ class _HangUp(StreamingResponse):
     async def _half() -> AsyncIterator[bytes]:
         yield b'{"id": "'
         raise ConnectionResetError("the recording says that the connection drops here")
-
-
-def _embedded(asked: Asked) -> RecordedUsage:
-    return RecordedUsage(input_tokens=sum(map(estimate_tokens, asked.texts)), output_tokens=0)
-
-
-def _in_words_of(provider: str, recording: Recording) -> Recording:
-    words = _TO_ANTHROPIC if provider == "anthropic" else _TO_OPENAI
-    return replace(recording, finish_reason=words.get(recording.finish_reason, recording.finish_reason))

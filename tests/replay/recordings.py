@@ -49,7 +49,7 @@ class Recordings:
             usage=usage,
             latency_ms=400.0,
             ttft_ms=200.0,
-            finish_reason="stop" if provider == "openai" else "end_turn",
+            finish_reason="stop",
         )
 
 

@@ -6,6 +6,7 @@ import pytest
 from opentelemetry import context, trace
 
 import promptspan
+from billed import rich_recording
 from promptspan import _guard
 from recorded import Recorded
 from replay import ReplayProvider
@@ -54,4 +55,11 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def replay() -> Iterator[ReplayProvider]:
     """The providers' APIs on loopback, answering any prompt."""
     with ReplayProvider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def rich() -> Iterator[ReplayProvider]:
+    """The same, with something in every bucket of the bill for one question."""
+    with ReplayProvider([rich_recording()]) as provider:
         yield provider

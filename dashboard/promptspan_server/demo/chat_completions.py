@@ -86,7 +86,10 @@ def usage(recorded: RecordedUsage) -> Json:
     Returns:
         The ``usage`` object.
     """
-    prompt_details: Json = {"cached_tokens": recorded.cache_read_tokens, "audio_tokens": 0}
+    prompt_details: Json = {
+        "cached_tokens": recorded.cache_read_tokens,
+        "audio_tokens": recorded.audio_input_tokens,
+    }
     written = recorded.cache_write_5m_tokens + recorded.cache_write_1h_tokens
     if written:
         prompt_details["cache_write_tokens"] = written
@@ -97,7 +100,7 @@ def usage(recorded: RecordedUsage) -> Json:
         "prompt_tokens_details": prompt_details,
         "completion_tokens_details": {
             "reasoning_tokens": recorded.reasoning_tokens,
-            "audio_tokens": 0,
+            "audio_tokens": recorded.audio_output_tokens,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },

@@ -55,6 +55,8 @@ class RecordedUsage:
         cache_write_5m_tokens: Input written to the cache for five minutes.
         cache_write_1h_tokens: Input written to the cache for an hour.
         reasoning_tokens: Output that was thought and not said.
+        audio_input_tokens: Input that was heard.
+        audio_output_tokens: Output that was spoken.
     """
 
     input_tokens: int
@@ -63,6 +65,8 @@ class RecordedUsage:
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
 
     @property
     def uncached_tokens(self) -> int:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from promptspan._kinds import dataclass_fields, is_dict, is_list, type_of
-
-from . import _chat_completions, _embeddings, _messages, _responses, _usage_beside
+from . import (
+    _chat_completions,
+    _cohere_chat,
+    _converse,
+    _embeddings,
+    _generate_content,
+    _invoke_model,
+    _langchain,
+    _messages,
+    _ollama,
+    _responses,
+    _usage_beside,
+)
+from ._envelopes import TIER_OF_BATCHES, amazon_event, batch_result, inside, json_body
 from ._fields import fields_of, get
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from promptspan._reading import Reading
 
 
@@ -34,19 +44,46 @@ class Assembler(Protocol):
         ...
 
 
-_WHOLE = cast("tuple[_Whole, ...]", (_responses, _messages, _chat_completions, _embeddings, _usage_beside))
-_STREAMED = (_chat_completions, _messages, _responses)
-# Where applications put a response beside what they made of it.
-_INSIDE = ("response", "completion", "raw", "raw_response", "message", "result")
-_MAX_ITEMS = 8
+# The frequent ones first; the last takes anything with usage beside it.
+_WHOLE = cast(
+    "tuple[_Whole, ...]",
+    (
+        _responses,
+        _messages,
+        _chat_completions,
+        _langchain,
+        _generate_content,
+        _converse,
+        _cohere_chat,
+        _ollama,
+        _embeddings,
+        _invoke_model,
+        _usage_beside,
+    ),
+)
+_STREAMED = (
+    _chat_completions,
+    _messages,
+    _responses,
+    _langchain,
+    _generate_content,
+    _converse,
+    _cohere_chat,
+    _ollama,
+    _invoke_model,
+)
+_SCALARS = (str, bytes, int, float)
 
 
 def read_response(value: Any) -> Reading | None:
     """The facts of ``value``, or of the one response inside a tuple, list, dictionary or object around it."""
     reading = _read_one(value)
-    if reading is not None or value is None:
+    if reading is not None or value is None or isinstance(value, _SCALARS):
         return reading
-    for inner in _inside(value):
+    batched = _read_one(batch_result(value))
+    if batched is not None:
+        return replace(batched, service_tier=TIER_OF_BATCHES)
+    for inner in inside(value):
         reading = _read_one(inner)
         if reading is not None:
             return reading
@@ -54,29 +91,36 @@ def read_response(value: Any) -> Reading | None:
 
 
 def _read_one(value: Any) -> Reading | None:
-    if value is None or isinstance(value, (str, bytes, int, float)):
+    if value is None or isinstance(value, _SCALARS):
         return None
+    fields = fields_of(value)
     for shape in _WHOLE:
-        if shape.matches(value):
-            return shape.read(value)
-    return None
+        if shape.matches(fields):
+            return shape.read(fields)
+    body = json_body(value)
+    return None if body is None else _read_one(body)
 
 
-def _inside(value: Any) -> Iterable[Any]:
-    if is_dict(value):
-        return list(value.values())[:_MAX_ITEMS]
-    if is_list(value):
-        return list(value[:_MAX_ITEMS])
-    if fields := dataclass_fields(type_of(value)):
-        return [getattr(value, name, None) for name in fields[:_MAX_ITEMS]]
-    return [inner for name in _INSIDE if (inner := get(value, name)) is not None]
+def unwrapped(chunk: Any) -> Any:
+    """The chunk in an event of a client's own: OpenAI's helper, Mistral's and Amazon's streams wrap each."""
+    fields = fields_of(chunk)
+    event = amazon_event(fields)
+    if event is not None:
+        return event
+    inner = fields.get("chunk")
+    if inner is not None:
+        # Bedrock has a key of this name, too.
+        return chunk if fields_of(inner).get("bytes") is not None else inner
+    inner = fields.get("data")
+    return chunk if inner is None or get(inner, "choices") is None else inner
 
 
 def assembler_for(chunk: Any) -> Assembler | None:
     """What puts together the stream that ``chunk`` belongs to; ``None`` if it is of no known shape."""
-    if chunk is None or isinstance(chunk, (str, bytes, int, float)):
+    if chunk is None or isinstance(chunk, _SCALARS):
         return None
-    return next((shape.Assembler() for shape in _STREAMED if shape.matches_chunk(chunk)), None)
+    fields = fields_of(chunk)
+    return next((shape.Assembler() for shape in _STREAMED if shape.matches_chunk(fields)), None)
 
 
-__all__ = ["Assembler", "assembler_for", "fields_of", "read_response"]
+__all__ = ["Assembler", "assembler_for", "fields_of", "read_response", "unwrapped"]

@@ -6,15 +6,37 @@ Source: https://platform.openai.com/docs/api-reference/chat/object
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from promptspan import _attributes as a
-from promptspan._kinds import is_dict
-from promptspan._reading import Message, Reading, Usage
+from promptspan._kinds import is_dict, is_list
+from promptspan._plain import plain
+from promptspan._reading import Message, Reading
 
-from ._fields import as_count, as_text, count, fields_of, get, items, money, text, text_part, tool_call_part
+from ._accounting import Accounting
+from ._fields import (
+    as_count,
+    as_text,
+    count,
+    fields_of,
+    get,
+    items,
+    money,
+    text,
+    text_part,
+    texts,
+    tool_call_part,
+)
+from ._providers import well_known
+
+if TYPE_CHECKING:
+    from promptspan._reading import Usage
 
 SHAPE = "chat_completions"
+_TRUNCATED = frozenset({"length", "model_length"})  # the latter is Mistral's
 
 
 def matches(response: Any) -> bool:
@@ -38,53 +60,83 @@ def matches_chunk(chunk: Any) -> bool:
     return bool(choices) and get(choices[0], "delta") is not None
 
 
+_ACCOUNTING = Accounting(
+    input_tokens="prompt_tokens",
+    output_tokens="completion_tokens",
+    # DeepSeek names its cache hits apart; some gateways pass Anthropic's names on.
+    cache_read_tokens=(
+        "prompt_tokens_details.cached_tokens",
+        "prompt_cache_hit_tokens",
+        "cache_read_input_tokens",
+    ),
+    cache_write_tokens=(
+        "prompt_tokens_details.cache_write_tokens",
+        "prompt_tokens_details.cache_creation_tokens",
+        "cache_creation_input_tokens",
+    ),
+    cache_write_1h_tokens="prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
+    reasoning_tokens=("completion_tokens_details.reasoning_tokens", "reasoning_tokens"),
+    audio_input_tokens="prompt_tokens_details.audio_tokens",
+    audio_output_tokens="completion_tokens_details.audio_tokens",
+    image_input_tokens="prompt_tokens_details.image_tokens",
+    image_output_tokens="completion_tokens_details.image_tokens",
+)
+_TICKS_PER_USD = 10**10
+
+
 def read_usage(usage: Any) -> Usage | None:
     """Token counts of a ``usage`` object; ``None`` if it has none.
 
     A cost that a gateway computed lies beside them and is read apart.
     """
-    of_all = fields_of(usage).get
-    prompt, completion = as_count(of_all("prompt_tokens")), as_count(of_all("completion_tokens"))
-    if prompt is None and completion is None:
-        return None
-    of_input = fields_of(of_all("prompt_tokens_details")).get
-    of_output = fields_of(of_all("completion_tokens_details")).get
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=completion,
-        # DeepSeek names its cache hits apart; some gateways pass Anthropic's names on.
-        cache_read_tokens=_first(
-            of_input("cached_tokens"), of_all("prompt_cache_hit_tokens"), of_all("cache_read_input_tokens")
-        ),
-        cache_write_tokens=_first(
-            of_input("cache_write_tokens"),
-            of_input("cache_creation_tokens"),
-            of_all("cache_creation_input_tokens"),
-        ),
-        cache_write_1h_tokens=count(of_input("cache_creation_token_details"), "ephemeral_1h_input_tokens"),
-        reasoning_tokens=as_count(of_output("reasoning_tokens")),
-        audio_input_tokens=as_count(of_input("audio_tokens")),
-        audio_output_tokens=as_count(of_output("audio_tokens")),
-    )
+    known = _ACCOUNTING.read(usage)
+    if known is None or known.output_tokens is None or known.input_tokens is None:
+        return known
+    beside = _beside_completion(usage, known)
+    return replace(known, output_tokens=known.output_tokens + beside) if beside else known
 
 
-def _first(*values: Any) -> int | None:
-    for value in values:
-        known = as_count(value)
-        if known is not None:
-            return known
-    return None
+def _beside_completion(usage: Any, known: Usage) -> int:
+    """Output that is billed and not in ``completion_tokens``: some count it beside."""
+    reasoning = known.reasoning_tokens or 0
+    fields = fields_of(usage)
+    cited = as_count(fields.get("citation_tokens"))
+    if cited is not None:  # Perplexity's deep research bills both on top of its totals
+        return reasoning + cited
+    # xAI: only the total tells.
+    said = (known.input_tokens or 0) + (known.output_tokens or 0)
+    return reasoning if reasoning and as_count(fields.get("total_tokens")) == said + reasoning else 0
 
 
-def reported_cost(response: Any) -> Any:
-    """What OpenRouter or LiteLLM say the call cost, in USD."""
-    usage = get(response, "usage")
-    cost = money(usage, "cost")
+def reported_cost(usage: Any) -> Decimal | None:
+    """What the provider's usage says that the call cost, in USD: OpenRouter, Perplexity, xAI.
+
+    LiteLLM's ``response_cost`` is none: it comes from a price list in that library, as ours would.
+    """
+    fields = fields_of(usage)
+    said = fields.get("cost")
+    cost = None if said is None else money(fields, "cost")
     if cost is not None:
         # With a key of one's own OpenRouter bills its fee, and the provider bills the rest.
-        upstream = money(usage, "cost_details", "upstream_inference_cost")
-        return cost + upstream if get(usage, "is_byok") is True and upstream else cost
-    return money(response, "_hidden_params", "response_cost")
+        upstream = money(fields, "cost_details", "upstream_inference_cost")
+        return cost + upstream if fields.get("is_byok") is True and upstream else cost
+    ticks = as_count(fields.get("cost_in_usd_ticks"))
+    if ticks is not None:
+        return Decimal(ticks) / _TICKS_PER_USD
+    return None if said is None else money(said, "total_cost")
+
+
+def speaker_of(response: Any) -> str:
+    """Who speaks, as far as the response itself tells; empty if only the host can."""
+    fields = fields_of(response)
+    if fields.get("provider") is not None:  # OpenRouter names whom it asked
+        return ""
+    hidden = fields.get("_hidden_params")
+    if hidden is not None:
+        return well_known(text(hidden, "custom_llm_provider"))
+    if fields.get("x_groq") is not None:
+        return "groq"
+    return "ollama" if fields.get("system_fingerprint") == "fp_ollama" else "openai"
 
 
 def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
@@ -95,13 +147,13 @@ def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
     if isinstance(content, str):
         if said := str.__str__(content):
             parts.append(text_part(said))
-    elif isinstance(content, list):
-        parts.extend(_content_part(part) for part in items(message, "content"))
+    elif content is not None:
+        parts.extend(content_part(part) for part in items(message, "content"))
     if refusal := as_text(field("refusal")):
         parts.append({"type": "refusal", "content": refusal})
     if reasoning := as_text(field("reasoning_content")) or as_text(field("reasoning")):
         parts.append({"type": "reasoning", "content": reasoning})
-    if field("tool_calls"):
+    if field("tool_calls") is not None:
         parts.extend(
             tool_call_part(
                 text(call, "id"), text(call, "function", "name"), get(call, "function", "arguments")
@@ -111,11 +163,14 @@ def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
     return tuple(parts)
 
 
-def _content_part(part: Any) -> dict[str, Any]:
+def content_part(part: Any) -> dict[str, Any]:
+    """One entry of a message's content in the parts of the GenAI conventions."""
     if isinstance(part, str):
-        return text_part(part)
+        return text_part(str.__str__(part))
     if (content := text(part, "text")) is not None:
         return text_part(content)
+    if get(part, "thinking") is not None:  # Mistral's and LangChain's reasoning
+        return {"type": "reasoning", "content": texts(part, "thinking")}
     # Images and audio are large and of no use as text: only that they were there.
     return {"type": text(part, "type") or "unknown"}
 
@@ -136,26 +191,29 @@ def read(response: Any) -> Reading:
         output.append(Message(role="assistant", parts=parts, finish_reason=reason))
         refused = refused or text(message, "refusal") is not None
         filtered = filtered or reason == "content_filter" or was_filtered(of_choice("content_filter_results"))
+    usage = fields_of(field("usage"))
     return Reading(
         shape=SHAPE,
         operation=a.OPERATION_TEXT_COMPLETION if field("object") == "text_completion" else a.OPERATION_CHAT,
-        provider="openai" if field("provider") is None else "",
+        provider=speaker_of(response),
         model=as_text(field("model")),
         response_id=as_text(field("id")),
         finish_reasons=tuple(finish),
-        usage=read_usage(field("usage")),
+        usage=read_usage(usage),
         output=tuple(output),
         refused=refused,
         filtered=filtered,
-        truncated="length" in finish,
-        service_tier=as_text(field("service_tier")),
-        reported_cost_usd=reported_cost(response),
+        truncated=not _TRUNCATED.isdisjoint(finish),
+        service_tier=as_text(field("service_tier")) or as_text(usage.get("service_tier")),
+        reported_cost_usd=reported_cost(usage),
     )
 
 
 def was_filtered(results: Any) -> bool:
     """Whether Azure's content filter marks a choice with these results as filtered."""
-    return is_dict(results) and any(get(result, "filtered") is True for result in results.values())
+    return is_dict(results) and any(
+        get(result, "filtered") is True for result in dict[Any, Any].values(results)
+    )
 
 
 class _Choice:
@@ -173,8 +231,11 @@ class _Choice:
         fields = fields_of(choice)
         delta = fields.get("delta")
         content = None if delta is None else fields_of(delta)
+        said = fields.get("text") if content is None else content.get("content")
+        if is_list(said):
+            self._add_parts(delta)
         for pieces, piece in (
-            (self.content, fields.get("text") if content is None else content.get("content")),
+            (self.content, said),
             (self.refusal, content and content.get("refusal")),
             (self.reasoning, content and (content.get("reasoning_content") or content.get("reasoning"))),
         ):
@@ -187,14 +248,20 @@ class _Choice:
         if fields.get("content_filter_results") is not None:
             self.filtered = self.filtered or was_filtered(fields.get("content_filter_results"))
 
+    def _add_parts(self, delta: Any) -> None:
+        for part in map(content_part, items(delta, "content")):
+            if part["type"] in ("text", "reasoning"):
+                (self.content if part["type"] == "text" else self.reasoning).append(part["content"])
+
     def _add_tools(self, delta: Any) -> None:
         for call in items(delta, "tool_calls"):
             index = count(call, "index") or 0
             known = self.tools.setdefault(index, {"id": None, "name": None, "arguments": []})
             known["id"] = text(call, "id") or known["id"]
             known["name"] = text(call, "function", "name") or known["name"]
-            if piece := text(call, "function", "arguments"):
-                known["arguments"].append(piece)
+            piece = get(call, "function", "arguments")
+            if piece:
+                known["arguments"].append(piece if isinstance(piece, str) else json.dumps(plain(piece)))
 
     def message(self) -> Message:
         parts: list[dict[str, Any]] = []
@@ -220,8 +287,8 @@ class Assembler:
         self._id: str | None = None
         self._tier: str | None = None
         self._usage: Usage | None = None
-        self._cost: Any = None
-        self._gateway = False
+        self._cost: Decimal | None = None
+        self._speaker: str | None = None
         self._completion = False
 
     def add(self, chunk: Any) -> None:
@@ -235,10 +302,11 @@ class Assembler:
             self._completion = self._completion or fields.get("object") == "text_completion"
         if fields.get("service_tier") is not None:
             self._tier = text(chunk, "service_tier") or self._tier
-        self._gateway = self._gateway or fields.get("provider") is not None
+        if self._speaker != "":
+            self._speaker = speaker_of(chunk)
         if fields.get("usage") is not None or fields.get("x_groq") is not None:
             self._add_usage(chunk)
-        for choice in fields.get("choices") or ():
+        for choice in items(fields, "choices"):
             index = count(choice, "index") or 0
             if index not in self._choices:
                 self._choices[index] = _Choice()
@@ -250,7 +318,8 @@ class Assembler:
         for usage in (get(chunk, "usage"), get(chunk, "x_groq", "usage")):
             if usage is not None:
                 self._usage = read_usage(usage) or self._usage
-        cost = reported_cost(chunk)
+                self._tier = text(usage, "service_tier") or self._tier
+        cost = reported_cost(get(chunk, "usage"))
         self._cost = self._cost if cost is None else cost
 
     def reading(self) -> Reading:
@@ -260,7 +329,7 @@ class Assembler:
         return Reading(
             shape=SHAPE,
             operation=a.OPERATION_TEXT_COMPLETION if self._completion else a.OPERATION_CHAT,
-            provider="" if self._gateway else "openai",
+            provider=self._speaker or "",
             model=self._model,
             response_id=self._id,
             finish_reasons=finish,
@@ -268,7 +337,7 @@ class Assembler:
             output=tuple(choice.message() for choice in choices),
             refused=any(choice.refusal for choice in choices),
             filtered="content_filter" in finish or any(choice.filtered for choice in choices),
-            truncated="length" in finish,
+            truncated=not _TRUNCATED.isdisjoint(finish),
             service_tier=self._tier,
             reported_cost_usd=self._cost,
             complete=bool(choices) and all(choice.finish for choice in choices),

@@ -7,7 +7,8 @@ from typing import Any
 from promptspan import _attributes as a
 from promptspan._reading import Reading, Usage
 
-from ._fields import count, get, items, money, text
+from ._chat_completions import reported_cost
+from ._fields import count, get, items, text
 
 SHAPE = "embeddings"
 
@@ -28,5 +29,5 @@ def read(response: Any) -> Reading:
         model=text(response, "model"),
         response_id=text(response, "id"),
         usage=None if tokens is None else Usage(input_tokens=tokens, output_tokens=0),
-        reported_cost_usd=money(response, "usage", "cost"),
+        reported_cost_usd=reported_cost(get(response, "usage")),
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_TOKENS = 2**53
+_MAX_USD = 10**9
 
 
 def get(source: Any, *path: str) -> Any:
@@ -57,6 +58,8 @@ def fields_of(source: Any) -> Any:
 def _way_into(source: Any) -> Callable[[Any], Any]:
     if source is None:
         return _nothing
+    if type_of(source) is _Attributes:
+        return _itself
     if is_dict(source):
         return mapped
     return _of_pydantic if hasattr(type_of(source), "__pydantic_fields__") else _Attributes
@@ -66,9 +69,16 @@ def _nothing(_: None) -> dict[str, Any]:
     return {}
 
 
-def _of_pydantic(source: Any) -> dict[str, Any]:
-    extra = source.__pydantic_extra__
-    return {**extra, **source.__dict__} if extra else source.__dict__
+def _itself(source: Any) -> Any:
+    return source
+
+
+def _of_pydantic(source: Any) -> Any:
+    fields: Any = getattr(source, "__dict__", None)
+    if not is_dict(fields):
+        return _Attributes(source)
+    extra: Any = getattr(source, "__pydantic_extra__", None)
+    return {**extra, **fields} if extra and is_dict(extra) else fields
 
 
 _ways: dict[type[Any], Callable[[Any], Any]] = {}
@@ -81,11 +91,11 @@ def text(source: Any, *path: str) -> str | None:
 
 
 def as_text(value: Any) -> str | None:
-    """``value`` if it is a string with something in it."""
+    """``value`` if it is a string with something in it, or an enumeration of such."""
     if value is None or type(value) is str:
         return value or None
     if isinstance(value, enum.Enum):
-        value = value.value
+        value = value._value_  # the property may be overridden
     return (str.__str__(value) or None) if isinstance(value, str) else None
 
 
@@ -96,6 +106,8 @@ def count(source: Any, *path: str) -> int | None:
 
 def as_count(value: Any) -> int | None:
     """``value`` if it can be a count of tokens."""
+    if type(value) is int:
+        return value if 0 <= value < _MAX_TOKENS else None
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -108,9 +120,11 @@ def as_count(value: Any) -> int | None:
 
 
 def number(source: Any, *path: str) -> float | None:
-    """The number at ``path``."""
+    """The number at ``path``: finite, of a size that is one of something."""
     value = get(source, *path)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if type(value) is not int and type(value) is not float:
+        return None
+    return float(value) if abs(value) < _MAX_TOKENS else None
 
 
 def items(source: Any, *path: str) -> list[Any]:
@@ -132,9 +146,20 @@ def money(source: Any, *path: str) -> Decimal | None:
         value = int.__index__(value)
     try:
         amount = Decimal(value)
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return amount if amount.is_finite() and 0 <= amount < _MAX_USD else None
+
+
+def texts(source: Any, *path: str) -> str:
+    """All text at ``path``: a string, or a list of strings and of parts with a ``text``."""
+    value = get(source, *path)
+    if isinstance(value, str):
+        return str.__str__(value)
+    return "".join(
+        str.__str__(item) if isinstance(item, str) else text(item, "text") or ""
+        for item in items(source, *path)
+    )
 
 
 def total(*counts: int | None) -> int | None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from promptspan import _attributes as a
-from promptspan._reading import Message, Reading, Usage
+from promptspan._reading import Message, Reading
 
-from ._fields import count, get, items, text, text_part, tool_call_part, total
+from ._accounting import Accounting
+from ._fields import count, get, items, text, text_part, tool_call_part
 
 SHAPE = "messages"
 _EVENTS = frozenset(
@@ -42,24 +43,19 @@ def matches_chunk(chunk: Any) -> bool:
     return isinstance(kind, str) and kind in _EVENTS
 
 
-def read_usage(usage: Any) -> Usage | None:
-    """Token counts of a ``usage`` object, made inclusive; ``None`` if it has none."""
-    uncached, tokens_out = count(usage, "input_tokens"), count(usage, "output_tokens")
-    if uncached is None and tokens_out is None:
-        return None
-    read_tokens = count(usage, "cache_read_input_tokens")
-    written = count(usage, "cache_creation_input_tokens")
-    hour = count(usage, "cache_creation", "ephemeral_1h_input_tokens")
-    if written is None:
-        written = total(count(usage, "cache_creation", "ephemeral_5m_input_tokens"), hour)
-    return Usage(
-        input_tokens=None if uncached is None else total(uncached, read_tokens, written),
-        output_tokens=tokens_out,
-        cache_read_tokens=read_tokens,
-        cache_write_tokens=written,
-        cache_write_1h_tokens=hour,
-        reasoning_tokens=count(usage, "output_tokens_details", "thinking_tokens"),
-    )
+_ACCOUNTING = Accounting(
+    input_tokens="input_tokens",
+    output_tokens="output_tokens",
+    cache_read_tokens="cache_read_input_tokens",
+    cache_write_tokens=(
+        "cache_creation_input_tokens",
+        "cache_creation.ephemeral_5m_input_tokens + cache_creation.ephemeral_1h_input_tokens",
+    ),
+    cache_write_1h_tokens="cache_creation.ephemeral_1h_input_tokens",
+    reasoning_tokens="output_tokens_details.thinking_tokens",
+    beside_input=("cache_read_tokens", "cache_write_tokens"),
+)
+read_usage = _ACCOUNTING.read
 
 
 def block_part(block: Any) -> dict[str, Any]:
@@ -96,7 +92,7 @@ def _reading(
         model=text(message, "model"),
         response_id=text(message, "id"),
         finish_reasons=(stop,) if stop else (),
-        usage=read_usage(usage),
+        usage=_ACCOUNTING.read(usage),
         output=(Message(role="assistant", parts=parts, finish_reason=stop),),
         refused=stop == "refusal",
         truncated=stop in ("max_tokens", "model_context_window_exceeded"),
@@ -120,6 +116,7 @@ class Assembler:
         if kind == "message_start":
             self._message = get(chunk, "message")
             self._take_usage(get(self._message, "usage"))
+            self._usage.pop("output_tokens", None)
         elif kind == "message_delta":
             self._stop = text(chunk, "delta", "stop_reason") or self._stop
             self._take_usage(get(chunk, "usage"))
@@ -153,7 +150,7 @@ class Assembler:
                 self._usage[name] = value
 
     def reading(self) -> Reading:
-        """What is known so far. Before the end the output is what the provider had counted at the start."""
+        """What is known so far. Before the end nothing is known of the output: the start counts one token."""
         parts: list[dict[str, Any]] = []
         for _, block in sorted(self._blocks.items()):
             part = {key: value for key, value in block.items() if key != "pieces"}

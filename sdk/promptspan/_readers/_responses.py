@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from promptspan import _attributes as a
-from promptspan._reading import Message, Reading, Usage
+from promptspan._reading import Message, Reading
 
-from ._fields import count, get, items, money, text, text_part, tool_call_part
+from ._accounting import Accounting
+from ._chat_completions import reported_cost
+from ._fields import get, items, text, text_part, tool_call_part
 
 SHAPE = "responses"
 _FINISHED = ("response.completed", "response.incomplete", "response.failed")
@@ -27,20 +29,19 @@ def matches_chunk(chunk: Any) -> bool:
     return isinstance(kind, str) and kind.startswith("response.")
 
 
-def read_usage(usage: Any) -> Usage | None:
-    """Token counts of a ``usage`` object; ``None`` if it has none."""
-    tokens_in, tokens_out = count(usage, "input_tokens"), count(usage, "output_tokens")
-    if tokens_in is None and tokens_out is None:
-        return None
-    return Usage(
-        input_tokens=tokens_in,
-        output_tokens=tokens_out,
-        cache_read_tokens=count(usage, "input_tokens_details", "cached_tokens"),
-        cache_write_tokens=count(usage, "input_tokens_details", "cache_write_tokens"),
-        reasoning_tokens=count(usage, "output_tokens_details", "reasoning_tokens"),
-        audio_input_tokens=count(usage, "input_tokens_details", "audio_tokens"),
-        audio_output_tokens=count(usage, "output_tokens_details", "audio_tokens"),
-    )
+_ACCOUNTING = Accounting(
+    input_tokens="input_tokens",
+    output_tokens="output_tokens",
+    # The images API and transcriptions call the same details by slightly other names.
+    cache_read_tokens=("input_tokens_details.cached_tokens", "input_token_details.cached_tokens"),
+    cache_write_tokens="input_tokens_details.cache_write_tokens",
+    reasoning_tokens="output_tokens_details.reasoning_tokens",
+    audio_input_tokens=("input_tokens_details.audio_tokens", "input_token_details.audio_tokens"),
+    audio_output_tokens=("output_tokens_details.audio_tokens", "output_token_details.audio_tokens"),
+    image_input_tokens=("input_tokens_details.image_tokens", "input_token_details.image_tokens"),
+    image_output_tokens=("output_tokens_details.image_tokens", "output_token_details.image_tokens"),
+)
+read_usage = _ACCOUNTING.read
 
 
 def _parts(item: Any) -> tuple[list[dict[str, Any]], bool]:
@@ -94,7 +95,7 @@ def read(response: Any, *, complete: bool = True) -> Reading:
         filtered=reason == "content_filter" or text(response, "error", "code") == "content_filter",
         truncated=reason == "max_output_tokens",
         service_tier=text(response, "service_tier"),
-        reported_cost_usd=money(response, "usage", "cost"),
+        reported_cost_usd=reported_cost(get(response, "usage")),
         complete=complete,
     )
 

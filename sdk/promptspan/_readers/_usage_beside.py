@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Any
 from promptspan import _attributes as a
 from promptspan._reading import Message, Reading
 
-from . import _chat_completions, _messages, _responses
+from . import _chat_completions, _converse, _generate_content, _messages, _responses
 from ._fields import count, get, text, text_part
 
 if TYPE_CHECKING:
     from promptspan._reading import Usage
 
 SHAPE = "usage_beside"
+_RULES = (
+    _responses.read_usage,
+    _chat_completions.read_usage,
+    _converse.read_usage,
+    _generate_content.read_usage,
+)
 _ANSWERS = ("text", "output_text", "answer", "content", "output", "completion")
 
 
@@ -31,7 +37,7 @@ def read_usage(usage: Any) -> Usage | None:
     )
     if exclusive and count(usage, "input_tokens") is not None:
         return _messages.read_usage(usage)
-    return _responses.read_usage(usage) or _chat_completions.read_usage(usage)
+    return next((known for rules in _RULES if (known := rules(usage)) is not None), None)
 
 
 def read(response: Any) -> Reading:
@@ -49,5 +55,5 @@ def read(response: Any) -> Reading:
         if answer
         else (),
         truncated=finish in ("length", "max_tokens"),
-        reported_cost_usd=_chat_completions.reported_cost(response),
+        reported_cost_usd=_chat_completions.reported_cost(get(response, "usage")),
     )
