@@ -154,7 +154,11 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('output.value.id', 'response_id', 55, ' '),
     ('output.value.service_tier', 'service_tier', 55, ' '),
     ('output.value.stop_reason', 'finish_reasons', 55, ' '),
-    ('output.value.choices.0.finish_reason', 'finish_reasons', 56, ' ');
+    ('output.value.choices.0.finish_reason', 'finish_reasons', 56, ' '),
+    ('output.value.choices', 'choices', 50, ' '),
+    ('output.value.model', 'response_model', 55, ' '),
+    ('output.value.incomplete_details.reason', 'finish_reasons', 57, ' '),
+    ('output.value.status', 'finish_reasons', 58, ' ');
 
 -- OpenLIT (openlit.semcov).
 INSERT INTO attribute_aliases (attribute, field, priority) VALUES
@@ -173,6 +177,7 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('langfuse.observation.usage_details', '', 0, '*'),
     ('langfuse.observation.completion_start_time', 'first_token_at', 70, ' '),
     ('langfuse.observation.metadata.finish_reason', 'finish_reasons', 70, ' '),
+    ('langfuse.observation.metadata.id', 'object_id', 70, ' '),
     ('langfuse.observation.level', 'level', 70, ' '),
     ('langfuse.observation.status_message', 'error_message', 70, ' '),
     ('langfuse.observation.prompt.name', 'prompt_name', 70, ' '),
@@ -413,6 +418,29 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('span_name', 'openai-generation', 'openai'),
     ('span_name', 'openai-embedding', 'openai');
 
+-- Instrumentations of one provider's client that do not always name it.
+INSERT INTO value_aliases (field, value, canonical)
+SELECT 'scope_provider', concat(family, '.instrumentation.', client.1), client.2
+FROM (SELECT arrayJoin(['openlit', 'opentelemetry', 'openinference']) AS family) AS families
+CROSS JOIN
+(
+    SELECT arrayJoin([
+        ('openai', 'openai'), ('openai.v1', 'openai'), ('anthropic', 'anthropic'), ('mistral', 'mistral_ai'), ('mistralai', 'mistral_ai'), ('cohere', 'cohere'),
+        ('ollama', 'ollama'), ('groq', 'groq'), ('bedrock', 'aws.bedrock'), ('vertexai', 'gcp.vertex_ai'), ('google_generativeai', 'gcp.gemini'),
+        ('google_genai', 'gcp.gemini'), ('google_ai_studio', 'gcp.gemini'), ('together', 'together_ai'), ('replicate', 'replicate'), ('watsonx', 'ibm.watsonx.ai'),
+        ('azure_ai_inference', 'azure.ai.inference'), ('reka', 'reka'), ('ai21', 'ai21')]) AS client
+) AS clients;
+
+-- Operations that only the name of the span tells, or tells better: with its scope before it.
+INSERT INTO value_aliases (field, value, canonical) VALUES
+    -- OpenLLMetry calls Anthropic's messages a completion, up to 0.53.
+    ('span', 'opentelemetry.instrumentation.anthropic anthropic.chat', 'chat'),
+    ('span', 'opentelemetry.instrumentation.anthropic anthropic.completion', 'text_completion'),
+    -- No operation, up to 0.53.
+    ('span', 'opentelemetry.instrumentation.openai.v1 openai.response', 'chat'),
+    -- One kind, LLM, for both.
+    ('span', 'openinference.instrumentation.openai completion', 'text_completion');
+
 -- Habits of instrumentations, by the scope of their spans.
 INSERT INTO value_aliases (field, value, canonical) VALUES
     -- input_tokens of Anthropic's API as it is: cache reads and writes are not in it.
@@ -434,7 +462,12 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('finish_reason', 'max_tokens', 'length'),
     ('finish_reason', 'max_output_tokens', 'length'),
     ('finish_reason', 'content-filter', 'content_filter'),
-    ('finish_reason', 'safety', 'content_filter');
+    ('finish_reason', 'safety', 'content_filter'),
+    -- No reason of the provider's: the status of the call says so.
+    ('finish_reason', 'error', ''),
+    ('finish_reason', 'failed', ''),
+    ('finish_reason', 'incomplete', ''),
+    ('finish_reason', 'in_progress', '');
 
 -- Errors that are none of the provider's.
 INSERT INTO value_aliases (field, value, canonical) VALUES

@@ -165,9 +165,12 @@ FROM
                 input_reading = '=', said_input + cache_total + ifNull(audio_input, 0),
                 excludes_cache OR (input_reading = '?' AND cache_is_beside) OR cache_total > said_input, said_input + cache_total,
                 said_input) AS input_total,
-            -- Some name one model: that of the answer, or of the request if there is no answer.
-            if(said_request_model = '' AND failed, said_model, said_request_model) AS request_model,
-            if(said_response_model = '' AND NOT failed, said_model, said_response_model) AS response_model,
+            -- Some name one model: that of the answer, or of the request if there is no answer. Some write the model of the request
+            -- where that of the answer belongs, until there is an answer.
+            has_usage OR response_id != '' OR output_text != '' OR field['first_token_at'] != '' OR (NOT failed AND notEmpty(finish_reasons)) AS answered,
+            if(said_request_model = '' AND NOT answered, said_model, said_request_model) AS request_model,
+            if(said_response_model != '', said_response_model, said_model) AS either_model,
+            if(NOT answered AND either_model = request_model, '', either_model) AS response_model,
             multiIf(
                 said_error != '', said_error,
                 NOT failed, '',
@@ -180,6 +183,7 @@ FROM
             SELECT
                 Events.Name,
                 Events.Attributes,
+                field,
                 other,
                 has_usage,
                 is_log,
@@ -195,7 +199,7 @@ FROM
                     nullIf(ResourceAttributes['deployment.environment.name'], ''),
                     nullIf(ResourceAttributes['deployment.environment'], ''),
                     field['environment']) AS environment,
-                field['response_id'] AS response_id,
+                if(field['response_id'] = '' AND field['object_id'] LIKE '"resp%', trim(BOTH '"' FROM field['object_id']), field['response_id']) AS response_id,
                 field['feature'] AS feature,
                 field['tenant'] AS tenant,
                 field['user_id'] AS user_id,
@@ -207,14 +211,16 @@ FROM
                 field['template_description'] AS template_description,
                 if(field['template_hash'] = '' AND field['template'] != '', lower(hex(SHA256(field['template']))), field['template_hash']) AS template_hash,
                 field['model'] AS said_model,
-                field['request_model'] AS said_request_model,
+                -- The name of a span is `{operation} {request.model}` (GenAI conventions): all that there is of some calls that failed.
+                if(word['scope_provider'] != '' AND field['operation'] = '' AND field['request_model'] = '', extractGroups(SpanName, '^(chat|text_completion|generate_content|embeddings) ([^ ]+)$'), []) AS named,
+                if(field['request_model'] = '', named[2], field['request_model']) AS said_request_model,
                 field['response_model'] AS said_response_model,
-                word['operation'] AS operation_word,
-                said['operation'] AS said_operation,
+                if(word['span'] != '', word['span'], word['operation']) AS operation_word,
+                if(said['operation'] = '', named[1], said['operation']) AS said_operation,
                 -- Where the call went decides over the name of the client library.
                 multiIf(
                     word['host'] != '', word['host'], word['provider'] != '', word['provider'],
-                    said['provider'] NOT IN ('', 'unknown'), said['provider'], word['span_name']) AS provider,
+                    said['provider'] NOT IN ('', 'unknown'), said['provider'], word['span_name'] != '', word['span_name'], word['scope_provider']) AS provider,
                 word['scope'] AS habits,
                 position(habits, 'splits_streams') > 0 AS is_split,
                 position(habits, 'excludes_cache') > 0 AS excludes_cache,
@@ -233,7 +239,8 @@ FROM
                 reading['output_tokens'] AS output_reading,
                 has(mapValues(reading), '+') AS cache_is_beside,
                 field['usage_source'] AS given_usage_source,
-                lower(field['service_tier']) AS service_tier,
+                -- `auto` is what one asks for, never what one gets.
+                if(lower(field['service_tier']) = 'auto', '', lower(field['service_tier'])) AS service_tier,
                 -- A cost that the provider returned. What instrumentations computed stays in `attributes`.
                 toDecimal64OrNull(
                     if(field['cost_source'] = 'provider' AND field['cost_currency'] IN ('', 'USD'), field['cost_amount'], field['reported_cost_usd']), 9) AS reported_cost_usd,
@@ -247,7 +254,20 @@ FROM
                 word['error'] AS error_word,
                 concat(StatusMessage, field['error_message']) AS error_message,
                 StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR said_error != '' OR field['level'] = 'ERROR' AS failed,
-                arrayMap(reason -> transform(concat('finish_reason:', lower(reason)), word_alias.1, word_alias.2, lower(reason)), strings(field['finish_reasons'])) AS finish_reasons,
+                -- One for each choice, where they are recorded one by one: numbered, in the provider's choices or in the messages.
+                arrayMap(
+                    choice -> JSONExtractString(choice, 'finish_reason'),
+                    JSONExtractArrayRaw(multiIf(field['choices'] != '', field['choices'], field['finish_reasons'] = '' AND startsWith(field['output'], '[{'), field['output'], ''))) AS chosen_reasons,
+                multiIf(
+                    numbered_texts[3] != '', splitByChar('\n', numbered_texts[3]),
+                    notEmpty(arrayFilter(reason -> reason != '', chosen_reasons)), chosen_reasons,
+                    strings(field['finish_reasons'])) AS said_reasons,
+                arrayFilter(reason -> reason != '', arrayMap(
+                    -- OpenAI's responses say only that they are complete.
+                    reason -> if(
+                        reason = 'completed' AND multiSearchAny(field['output'], ['"function_call"', '"tool_call"', '"tool_calls"']), 'tool_calls',
+                        transform(concat('finish_reason:', lower(reason)), word_alias.1, word_alias.2, lower(reason))),
+                    said_reasons)) AS finish_reasons,
                 strings(field['safety_flags']) AS safety_flags,
                 toUInt16(greatest(toUInt16OrZero(field['attempt']), 1)) AS attempt,
                 lower(field['cached']) = 'true' AS cached,
@@ -281,7 +301,7 @@ FROM
                         map(
                             'operation', lower(field['operation']), 'provider', lower(field['provider']),
                             'host', arrayFirst(part -> position(lower(field['host']), part) > 0, host_parts),
-                            'scope', ScopeName, 'span_name', lower(SpanName), 'error', lower(field['error_type'])) AS said
+                            'scope', ScopeName, 'scope_provider', ScopeName, 'span_name', lower(SpanName), 'span', concat(ScopeName, ' ', lower(SpanName)), 'error', lower(field['error_type'])) AS said
                     FROM
                     (
                         -- 3. Meaning: field -> value, the best alias first (a lookup takes the first).
@@ -317,7 +337,7 @@ FROM
                                         part -> toUInt32OrZero(extract(part.1, '[.]([0-9]+)[.]')),
                                         arrayFilter(part -> match(part.1, pattern), CAST(SpanAttributes, 'Array(Tuple(String, String))')))), '\n'),
                                     if(arrayExists(name -> match(name, '^(gen_ai|llm)[.][a-z_]+[.][0-9]'), mapKeys(SpanAttributes)),
-                                        ['^(gen_ai[.]prompt|llm[.]input_messages)[.][0-9]+[.].*(content|text)$', '^(gen_ai[.]completion|llm[.]output_messages)[.][0-9]+[.].*(content|text)$'],
+                                        ['^(gen_ai[.]prompt|llm[.]input_messages)[.][0-9]+[.].*(content|text)$', '^(gen_ai[.]completion|llm[.]output_messages)[.][0-9]+[.].*(content|text)$', '^gen_ai[.]completion[.][0-9]+[.]finish_reason$'],
                                         [])) AS numbered_texts,
                                 arrayFirstIndex(name -> name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk'), Events.Name) AS first_chunk
                             FROM

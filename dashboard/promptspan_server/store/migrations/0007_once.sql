@@ -4,7 +4,7 @@
 CREATE TABLE instrumentations
 (
     service LowCardinality(String),
-    model LowCardinality(String) COMMENT 'as asked for, and as answered',
+    model LowCardinality(String) COMMENT 'as asked for, and as answered, without vendor, version and date',
     instrumentation LowCardinality(String),
     first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) COMMENT 'UTC',
     last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) COMMENT 'UTC'
@@ -14,7 +14,8 @@ ORDER BY (service, model, instrumentation)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW instrumentations_mv TO instrumentations AS
-SELECT service, arrayJoin(arrayDistinct([request_model, response_model])) AS model, instrumentation, min(ts) AS first_seen, max(ts) AS last_seen
+WITH (name -> replaceRegexpOne(splitByChar('/', name)[-1], '(-[0-9]{4}-[0-9]{2}-[0-9]{2}|[-@][0-9]{8})?(-v[0-9]+)?(:[0-9a-z]+)?$', '')) AS plain
+SELECT service, arrayJoin(arrayDistinct([plain(request_model), plain(response_model)])) AS model, instrumentation, min(ts) AS first_seen, max(ts) AS last_seen
 FROM normalised_calls
 WHERE billable
 GROUP BY service, model, instrumentation;
@@ -33,7 +34,7 @@ FROM
 GROUP BY service;
 
 -- The calls of services with several instrumentations, from the time on when there were two, and how much each row says: usage
--- first, then its parts, then whose call it was. Of equals, the same instrumentation wins everywhere.
+-- first, then its parts and what else makes the price, then whose call it was. Of equals, the same instrumentation wins everywhere.
 CREATE VIEW llm_call_rivals AS
 WITH
     -- Constants, so that nothing is read where there is no such service.
@@ -45,17 +46,23 @@ SELECT
     service,
     trace_id,
     span_id,
+    parent_span_id,
     response_id,
     instrumentation,
     ts AS started,
+    ts + toIntervalNanosecond(toInt64(duration_ms * 5e5)) AS halfway,
     ts + toIntervalNanosecond(toInt64(duration_ms * 1e6)) AS ended,
-    if(response_model != '', response_model, request_model) AS model,
-    input_tokens,
-    output_tokens,
+    -- Plain as in instrumentations_mv: one names the model that was asked for, another the one that answered.
+    arrayMap(
+        model -> replaceRegexpOne(splitByChar('/', model)[-1], '(-[0-9]{4}-[0-9]{2}-[0-9]{2}|[-@][0-9]{8})?(-v[0-9]+)?(:[0-9a-z]+)?$', ''),
+        arrayFilter(model -> model != '', [request_model, response_model])) AS models,
+    if(usage_source = 'provider', input_tokens, NULL) AS input_tokens_,
+    if(usage_source = 'provider', output_tokens, NULL) AS output_tokens_,
     (
-        input_tokens IS NOT NULL,
-        (cache_read_tokens IS NOT NULL) + (cache_write_5m_tokens IS NOT NULL) + (cache_write_1h_tokens IS NOT NULL) + (reasoning_tokens IS NOT NULL),
-        (feature != '') + (prompt_name != '') + (response_id != ''),
+        transform(usage_source, ['provider', 'estimated'], [2, 1], 0),
+        (cache_read_tokens IS NOT NULL) + (cache_write_5m_tokens IS NOT NULL) + (cache_write_1h_tokens IS NOT NULL) + (reasoning_tokens IS NOT NULL)
+            + (audio_input_tokens IS NOT NULL) + (audio_output_tokens IS NOT NULL) + (service_tier != '') + (reported_cost_usd IS NOT NULL),
+        (feature != '') + (prompt_name != '') + (response_id != '') + (error_type != ''),
         instrumentation,
         span_id
     ) AS richness
@@ -74,18 +81,19 @@ FROM
 )
 WHERE place > 1
 UNION ALL
--- Within a trace: a span around another (in time) of the same model and usage, by another instrumentation, is the same call, and
--- the poorer one goes; a span around several whose usage adds up to its own is their sum.
+-- Within a trace: a span around another (in time, but for its second half: streams end as they are read; or as its parent) by another
+-- instrumentation is the same call, and the poorer one
+-- goes, if they name the same model and answer or input, or one of them knows no usage and no other answer. A span around several
+-- whose usage adds up to its own is their sum.
 SELECT trace_id, call.span_id AS span_id
 FROM
 (
     SELECT
         trace_id,
         groupArray(CAST(
-            (span_id, instrumentation, started, ended, model, input_tokens, output_tokens, richness),
-            'Tuple(span_id String, instrumentation String, started DateTime64(9, \'UTC\'), ended DateTime64(9, \'UTC\'), model String, input_tokens UInt64, output_tokens UInt64, richness Tuple(UInt8, UInt8, UInt8, String, String))')) AS calls
+            (span_id, parent_span_id, instrumentation, started, halfway, ended, models, response_id, input_tokens_, output_tokens_, richness),
+            'Tuple(span_id String, parent String, instrumentation String, started DateTime64(9, \'UTC\'), halfway DateTime64(9, \'UTC\'), ended DateTime64(9, \'UTC\'), models Array(String), response_id String, input Nullable(UInt64), output Nullable(UInt64), richness Tuple(UInt8, UInt8, UInt8, String, String))')) AS calls
     FROM llm_call_rivals
-    WHERE input_tokens IS NOT NULL AND output_tokens IS NOT NULL
     GROUP BY trace_id
     HAVING length(calls) BETWEEN 2 AND 10000
 )
@@ -93,14 +101,53 @@ ARRAY JOIN calls AS call
 WHERE
     arrayExists(
         other -> other.instrumentation != call.instrumentation AND other.richness > call.richness
-            AND other.input_tokens = call.input_tokens AND other.output_tokens = call.output_tokens AND other.model = call.model
-            AND ((other.started <= call.started AND other.ended >= call.ended) OR (call.started <= other.started AND call.ended >= other.ended)),
+            AND (
+                (other.started <= call.started AND other.ended >= call.halfway) OR (call.started <= other.started AND call.ended >= other.halfway)
+                OR other.span_id = call.parent OR call.span_id = other.parent)
+            AND hasAny(other.models, call.models)
+            AND multiIf(
+                other.response_id = call.response_id AND call.response_id != '', true,
+                other.response_id = '' OR call.response_id = '', ifNull(other.input = call.input, true),
+                -- Some make up ids of their own.
+                ifNull(other.input = call.input AND other.output = call.output, false)),
         calls)
     OR (
         arrayCount(other -> other.span_id != call.span_id AND call.started <= other.started AND call.ended >= other.ended, calls) > 1
-        AND arraySum(other -> if(other.span_id != call.span_id AND call.started <= other.started AND call.ended >= other.ended, other.input_tokens, 0), calls) = call.input_tokens
-        AND arraySum(other -> if(other.span_id != call.span_id AND call.started <= other.started AND call.ended >= other.ended, other.output_tokens, 0), calls) = call.output_tokens
-    );
+        AND arraySum(other -> if(other.span_id != call.span_id AND call.started <= other.started AND call.ended >= other.ended, ifNull(other.input, 0), 0), calls) = call.input
+        AND arraySum(other -> if(other.span_id != call.span_id AND call.started <= other.started AND call.ended >= other.ended, ifNull(other.output, 0), 0), calls) = call.output
+    )
+UNION ALL
+-- Roots of traces of their own that share no id of an answer (it failed, or one of them does not record ids): of one model and usage,
+-- one around another. What the richest instrumentation has stays.
+SELECT trace_id, span_id
+FROM
+(
+    SELECT
+        *,
+        max(if(place = 1, ended, toDateTime64(0, 9, 'UTC'))) OVER earlier >= halfway AS within_best,
+        min(if(place = 1, halfway, toDateTime64('2262-01-01', 9, 'UTC'))) OVER later <= ended AS around_best,
+        max(if(place = 1 AND response_id = '', ended, toDateTime64(0, 9, 'UTC'))) OVER earlier >= halfway AS within_nameless,
+        min(if(place = 1 AND response_id = '', halfway, toDateTime64('2262-01-01', 9, 'UTC'))) OVER later <= ended AS around_nameless
+    FROM
+    (
+        SELECT *, dense_rank() OVER (PARTITION BY service, model, usage ORDER BY level DESC) AS place
+        FROM
+        (
+            SELECT
+                *,
+                models[-1] AS model,
+                -- Embeddings have no output, whether it is called 0 or not known.
+                (input_tokens_, ifNull(output_tokens_, 0)) AS usage,
+                max(richness) OVER (PARTITION BY service, model, usage, instrumentation) AS level
+            FROM llm_call_rivals
+            WHERE parent_span_id = ''
+        )
+    )
+    WINDOW
+        earlier AS (PARTITION BY service, model, usage ORDER BY started, ended DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+        later AS (PARTITION BY service, model, usage ORDER BY started, ended DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+)
+WHERE place > 1 AND if(response_id = '', within_best OR around_best, within_nameless OR around_nameless);
 
 -- llm_calls without repetitions of a span, and `billable` for one row of a call only. Money reads this.
 -- Where every service has one instrumentation the condition is a constant: neither twins nor ids are read.
