@@ -8,6 +8,7 @@ configure(service_name="inbox", endpoint="http://127.0.0.1:4318")
 def summarise(text: str): return client.chat.completions.create(...)
 """
 
+from ._call_texts import CallTexts
 from ._config import DEFAULT_SPOOL
 from ._decorator import traced_prompt
 from ._handle import CallSpan, current_span
@@ -21,6 +22,7 @@ __version__ = VERSION
 __all__ = [
     "DEFAULT_SPOOL",
     "CallSpan",
+    "CallTexts",
     "Prompt",
     "PromptError",
     "__version__",

@@ -65,6 +65,7 @@ PROMPTSPAN_CACHED: Final = "promptspan.cached"
 PROMPTSPAN_FALLBACK_OF: Final = "promptspan.fallback_of"
 PROMPTSPAN_PROMPT_TEMPLATE: Final = "promptspan.prompt.template"
 PROMPTSPAN_PROMPT_TEMPLATE_HASH: Final = "promptspan.prompt.template_hash"
+PROMPTSPAN_PROMPT_GIT_COMMIT: Final = "promptspan.prompt.git_commit"
 PROMPTSPAN_PROMPT_OWNER: Final = "promptspan.prompt.owner"
 PROMPTSPAN_PROMPT_DESCRIPTION: Final = "promptspan.prompt.description"
 PROMPTSPAN_USAGE_SOURCE: Final = "promptspan.usage.source"
@@ -73,6 +74,7 @@ PROMPTSPAN_COST_REPORTED_USD: Final = "promptspan.cost.reported_usd"
 PROMPTSPAN_SERVICE_TIER: Final = "promptspan.service_tier"
 PROMPTSPAN_SERVER_TIMING_PREFIX: Final = "promptspan.server."
 PROMPTSPAN_SAFETY_FLAGS: Final = "promptspan.safety.flags"
+PROMPTSPAN_SAFETY_SKIPPED: Final = "promptspan.safety.skipped"
 PROMPTSPAN_CONTEXT_TOKENS: Final = "promptspan.context.tokens"
 PROMPTSPAN_CONTEXT_DOCUMENTS: Final = "promptspan.context.documents"
 PROMPTSPAN_CONTEXT_STALE_S: Final = "promptspan.context.stale_s"
@@ -119,4 +121,17 @@ USAGE_OF_OTHERS: Final = (
 )
 CONTENT_KEYS: Final = frozenset(
     {GEN_AI_INPUT_MESSAGES, GEN_AI_OUTPUT_MESSAGES, GEN_AI_SYSTEM_INSTRUCTIONS, EXCEPTION_MESSAGE}
+)
+# Said by the developer to tell calls apart: what must not leave of these becomes a name that stays apart.
+IDENTITY_KEYS: Final = frozenset(
+    {
+        PROMPTSPAN_FEATURE,
+        PROMPTSPAN_TENANT,
+        PROMPTSPAN_VARIANT,
+        PROMPTSPAN_FALLBACK_OF,
+        PROMPTSPAN_TAGS,
+        SESSION_ID,
+        GEN_AI_CONVERSATION_ID,
+        GEN_AI_REQUEST_MODEL,
+    }
 )

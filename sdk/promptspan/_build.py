@@ -7,12 +7,14 @@ them.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
 from . import _content, _flags
+from ._call_texts import CallTexts
 from ._guard import Guard
 from ._host import server_of
 from ._kinds import is_list
@@ -46,6 +48,7 @@ _NOTED = Guard("noted attributes")
 _EVENTS = Guard("events")
 _ERROR = Guard("error message")
 
+_CODE = re.compile(r"[\w.-]{1,64}\Z")
 _MOST_FLAGS = 32
 _MOST_KINDS = 256  # of one function
 _COUNTS = (
@@ -83,21 +86,22 @@ def build_span(call: Call) -> FinishedSpan:
         with _SERVER:
             server = server_of(call.client)
     usage = None if wrapper else _usage(call, reading)
-    name, shared = _shared(call, reading, usage, server, status, wrapper=wrapper)
+    redactor = _content.Redactor(call.recorder.screen)
+    name, shared = _shared(call, reading, usage, server, status, redactor=redactor, wrapper=wrapper)
     attributes: dict[str, AttributeValue] = {}
     _own(call, reading, usage, attributes, wrapper)
-    redactor = _content.Redactor(call.recorder.config.redact)
-    texts = _captured(call, reading, redactor) if call.capture else None
+    arguments = _content.bound_arguments(call)
+    texts = _captured(call, arguments, reading, redactor) if call.capture else None
     message = _error_message(call, redactor) if status == a.STATUS_VALUE_ERROR else ""
-    flags = _safety(call, reading, redactor, finished=status == a.STATUS_VALUE_OK, wrapper=wrapper)
-    if flags:
-        attributes[a.PROMPTSPAN_SAFETY_FLAGS] = flags
     if call.prompt is not None:
-        _template(call, attributes)
+        _template(call, attributes, redactor)
     if call.noted:
-        _noted(call, attributes)
-        if not attributes.keys().isdisjoint(shared.attributes):
-            attributes, shared = {**shared.attributes, **attributes}, NOTHING_SHARED
+        _noted(call, attributes, redactor)
+    events = _events(call, redactor) if call.events else []
+    finished = status == a.STATUS_VALUE_OK
+    _safety(call, arguments, reading, redactor, attributes, finished=finished, wrapper=wrapper)
+    if call.noted and not attributes.keys().isdisjoint(shared.attributes):
+        attributes, shared = {**shared.attributes, **attributes}, NOTHING_SHARED
     if texts:
         attributes.update(texts)  # last: they are the longest
     return FinishedSpan(
@@ -111,7 +115,7 @@ def build_span(call: Call) -> FinishedSpan:
         call.start_unix_ns,
         call.start_unix_ns + max(0, call.end_ns - call.start_ns),
         attributes,
-        _events(call) if call.events else [],
+        events,
         _STATUS_CODES[status],
         message,
         shared,
@@ -195,6 +199,7 @@ def _shared(
     server: Server | None,
     status: str,
     *,
+    redactor: _content.Redactor,
     wrapper: bool,
 ) -> tuple[str, Shared]:
     """The span's name and the attributes that it has in common with others of its kind."""
@@ -216,7 +221,9 @@ def _shared(
     if known is None:
         if len(spec.kinds) >= _MOST_KINDS:
             spec.kinds.clear()
-        known = spec.kinds[kind] = _of_kind(call, reading, usage, server, status, wrapper=wrapper)
+        known = spec.kinds[kind] = _of_kind(
+            call, reading, usage, server, status, redactor=redactor, wrapper=wrapper
+        )
     return known
 
 
@@ -227,6 +234,7 @@ def _of_kind(
     server: Server | None,
     status: str,
     *,
+    redactor: _content.Redactor,
     wrapper: bool,
 ) -> tuple[str, Shared]:
     spec = call.spec
@@ -256,6 +264,9 @@ def _of_kind(
         attributes[a.PROMPTSPAN_USAGE_SOURCE] = _usage_source(usage)
         attributes[a.PROMPTSPAN_SERVICE_TIER] = reading.service_tier if reading else None
     present = {key: value for key, value in attributes.items() if value not in (None, "", ())}
+    for key in a.IDENTITY_KEYS & present.keys():
+        present[key] = redactor.attribute(key, present[key])
+    requested = present.get(a.GEN_AI_REQUEST_MODEL)
     shown = spec.prompt_name if wrapper else requested or answered or ""
     return f"{operation} {shown}".rstrip(), Shared(present)
 
@@ -324,30 +335,59 @@ def _error_message(call: Call, redactor: _content.Redactor) -> str:
     with _ERROR:
         if call.capture and exc.args and isinstance(exc.args[0], str):
             return redactor.text(str.__str__(exc.args[0]))
-    codes = [str(code) for code in (count(exc, "status_code"), text(exc, "code")) if code is not None]
+    code = text(exc, "code")
+    named = code if code is not None and _CODE.match(code) else None
+    codes = [str(code) for code in (count(exc, "status_code"), named) if code is not None]
     return " ".join([type(exc).__qualname__, *codes])
 
 
 def _safety(
-    call: Call, reading: Reading | None, redactor: _content.Redactor, *, finished: bool, wrapper: bool
-) -> tuple[str, ...]:
-    """The flags, also those that the redaction of captured texts raised before."""
+    call: Call,
+    arguments: dict[str, Any],
+    reading: Reading | None,
+    redactor: _content.Redactor,
+    attributes: dict[str, AttributeValue],
+    *,
+    finished: bool,
+    wrapper: bool,
+) -> None:
+    """The flags, whether texts leave or not, and which detectors gave no answer."""
     flags: set[str] = set()
+    skipped: tuple[str, ...] = ()
     with _FLAGS:
-        if not wrapper:  # what is wrapped is flagged itself
-            flags |= _flags.of_reading(reading, finished=finished, wants_json=call.spec.expects_json)
-            if call.capture:
-                flags |= _flags.of_input(message.text for message in _content.input_messages(call))
-            elif reading is not None:
-                flags |= _flags.of_text(reading.text)
-            flags |= redactor.found
-        if call.exception is not None and text(call.exception, "code") == "content_filter":
-            flags.add(a.FLAG_CONTENT_FILTER)  # Azure refuses the request itself
+        if not (wrapper and call.inner_calls):  # what is inside and ours is flagged itself
+            response = call.response if call.response is not None else call.result
+            wants_json = call.spec.expect_json or _flags.wants_json(arguments, response)
+            flags |= _flags.of_reading(reading, finished=finished, wants_json=wants_json)
+            flags |= _flags.of_provider(response, call.exception)
+            given = _flags.of_input(
+                {**arguments, **_content.variables(call, arguments)}, call.rendered, redactor
+            )
+            if reading is not None:
+                _flags.of_output(reading, redactor)
+            if call.recorder.screen.detectors:
+                raised, skipped = _flags.of_detectors(call.recorder.screen, _texts(call, given, reading))
+                flags |= raised
+    flags |= redactor.found
     flags.update(call.flags or ())
-    return tuple(sorted(flags)[:_MOST_FLAGS])
+    if flags:
+        attributes[a.PROMPTSPAN_SAFETY_FLAGS] = tuple(sorted(flags)[:_MOST_FLAGS])
+    if skipped:
+        attributes[a.PROMPTSPAN_SAFETY_SKIPPED] = skipped
 
 
-def _template(call: Call, attributes: dict[str, AttributeValue]) -> None:
+def _texts(call: Call, given: list[str], reading: Reading | None) -> CallTexts:
+    identity = call.named()
+    return CallTexts(
+        input="\n".join(given),
+        output=reading.text if reading is not None else "",
+        prompt=str(identity.get(a.GEN_AI_PROMPT_NAME, "")),
+        version=str(identity.get(a.GEN_AI_PROMPT_VERSION, "")),
+        feature=str(identity.get(a.PROMPTSPAN_FEATURE, "")),
+    )
+
+
+def _template(call: Call, attributes: dict[str, AttributeValue], redactor: _content.Redactor) -> None:
     prompt, recorder = call.prompt, call.recorder
     if (
         prompt is None
@@ -357,25 +397,30 @@ def _template(call: Call, attributes: dict[str, AttributeValue]) -> None:
     ):
         return
     if recorder.templates.due(prompt, time.monotonic()):
-        attributes[a.PROMPTSPAN_PROMPT_TEMPLATE] = prompt.template
+        attributes[a.PROMPTSPAN_PROMPT_TEMPLATE] = redactor.own(prompt.template)
         if prompt.description:
-            attributes[a.PROMPTSPAN_PROMPT_DESCRIPTION] = prompt.description
+            attributes[a.PROMPTSPAN_PROMPT_DESCRIPTION] = redactor.own(prompt.description)
 
 
-def _noted(call: Call, attributes: dict[str, AttributeValue]) -> None:
-    """What the user's code noted. It may say more than we know, and never less."""
+def _noted(call: Call, attributes: dict[str, AttributeValue], redactor: _content.Redactor) -> None:
+    """What the user's code noted, redacted. It may say more than we know, and never less."""
     for key, value in list((call.noted or {}).items()):
         with _NOTED:
             noted = _attribute(value)
+            if key == a.USER_ID:
+                noted = _user(noted, call)
+            else:
+                key, noted = redactor.name(key), redactor.attribute(key, noted)  # noqa: PLW2901
             known = attributes.get(key)
             # A count that turned into a text would be no count any more.
             if known is None or type(known) is type(noted):
                 attributes[key] = noted
-    with _NOTED:
-        user = attributes.get(a.USER_ID)
-        if user is not None and call.recorder.config.hash_user_ids:
-            digest = hashlib.sha256(str(user).encode("utf-8", "surrogatepass")).hexdigest()
-            attributes[a.USER_ID] = digest[:_USER_HASH_DIGITS]
+
+
+def _user(noted: AttributeValue, call: Call) -> str:
+    if not call.recorder.config.hash_user_ids:
+        return str(noted)
+    return hashlib.sha256(str(noted).encode("utf-8", "surrogatepass")).hexdigest()[:_USER_HASH_DIGITS]
 
 
 def _attribute(value: Any) -> AttributeValue:
@@ -389,14 +434,16 @@ def _name(name: object) -> str:
     return str.__str__(name) if isinstance(name, str) else f"<{type(name).__name__}>"
 
 
-def _captured(call: Call, reading: Reading | None, redactor: _content.Redactor) -> dict[str, AttributeValue]:
+def _captured(
+    call: Call, arguments: dict[str, Any], reading: Reading | None, redactor: _content.Redactor
+) -> dict[str, AttributeValue]:
     """The texts that may leave, redacted."""
     texts: dict[str, AttributeValue] = {}
     with _CONTENT:
-        for name, value in _content.variables(call).items():
+        for name, value in _content.variables(call, arguments).items():
             texts[a.GEN_AI_PROMPT_VARIABLE_PREFIX + name] = redactor.text(str(plain(value)))
     with _CONTENT:
-        given = _content.input_messages(call)
+        given = _content.input_messages(call, arguments)
         if given:
             texts[a.GEN_AI_INPUT_MESSAGES] = redactor.messages(given)
     with _CONTENT:
@@ -405,10 +452,13 @@ def _captured(call: Call, reading: Reading | None, redactor: _content.Redactor) 
     return texts
 
 
-def _events(call: Call) -> list[SpanEvent]:
+def _events(call: Call, redactor: _content.Redactor) -> list[SpanEvent]:
     events: list[SpanEvent] = []
     for event in call.events or ():
         with _EVENTS:
-            clean = {_name(key): _attribute(value) for key, value in event.attributes.items()}
-            events.append(SpanEvent(_name(event.name), event.time_unix_nano, clean))
+            clean = {
+                redactor.name(_name(key)): redactor.attribute(_name(key), _attribute(value))
+                for key, value in event.attributes.items()
+            }
+            events.append(SpanEvent(redactor.text(_name(event.name)), event.time_unix_nano, clean))
     return events

@@ -28,7 +28,7 @@ from ._span import SpanEvent
 from ._streams import watched
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextvars import Token
 
     from opentelemetry.trace import Status, StatusCode, TraceState
@@ -106,7 +106,7 @@ class Call(Span):
 
     _span_context: SpanContext | None = None
     trace_state: TraceState | None = None
-    args: list[Any] | None = None
+    args: Sequence[Any] | None = None
     kwargs: dict[str, Any] | None = None
     streaming: bool = False
     response: Any = None
@@ -245,8 +245,6 @@ class Call(Span):
         with _PROMPT:
             if self.prompt is None:
                 self.prompt = prompt
-            if not self.capture:
-                return
             if prompt is self.prompt:
                 self.variables = variables
             self.rendered = self.rendered or []
@@ -382,11 +380,12 @@ def begin(
         # A sampled-out trace keeps its tokens, for the bill, and loses its texts.
         call.size_bytes = _SIZE_BYTES
         call.capture = recorder.capture and spec.capture and call.trace_flags & 1 == 1
-        if call.capture:
-            with _SNAPSHOT:
-                snapshot = Snapshot()
-                call.args, call.kwargs = snapshot.take(args), snapshot.take(kwargs)
-                call.size_bytes += snapshot.size_bytes
+        # Texts are looked at for flags also where none leaves.
+        with _SNAPSHOT:
+            snapshot = Snapshot(texts_only=not call.capture)
+            call.args = snapshot.take(args) if args else ()
+            call.kwargs = snapshot.take(kwargs) if kwargs else kwargs
+            call.size_bytes += snapshot.size_bytes
         model = kwargs.get(spec.model_name)
         call.model = spec.positional_model(args) if model is None else model
         call.client = spec.client_of(args)

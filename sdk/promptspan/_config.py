@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from . import _attributes as a
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from ._call_texts import CallTexts
     from ._span import AttributeValue
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
+DEFAULT_HOOK_BUDGET_S = 0.05
 _TRACES_PATH = "/v1/traces"
+_LONGEST_NAME = 64
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", "none"})
 
@@ -51,6 +54,9 @@ class Config:
         yield_to_others: Whether a call that another instrumentation traced is billed there, and not on our
             span.
         redact: Changes every captured text before it leaves; the built-in rules have run before.
+        redact_patterns: More of what must not leave, by name, in RE2's syntax.
+        detectors: Say whether a call gets a flag, by the flag.
+        hook_budget_s: How long ``redact`` and each detector may take for one text or call.
         exporter: Another way out than ``endpoint``.
         spool: Directory of the disk spool, the default place, or ``None`` for none.
     """
@@ -65,6 +71,9 @@ class Config:
     hash_user_ids: bool = True
     yield_to_others: bool = True
     redact: Callable[[str], str] | None = None
+    redact_patterns: Mapping[str, str] = field(default_factory=dict[str, str])
+    detectors: Mapping[str, Callable[[CallTexts], object]] = field(default_factory=dict[str, Any])
+    hook_budget_s: float = DEFAULT_HOOK_BUDGET_S
     exporter: SpanExporter | None = None
     spool: Path | DefaultSpool | None = DEFAULT_SPOOL
 
@@ -89,6 +98,9 @@ def read_config(
     hash_user_ids: bool = True,
     yield_to_others: bool = True,
     redact: Callable[[str], str] | None = None,
+    redact_patterns: Mapping[str, str] | None = None,
+    detectors: Mapping[str, Callable[[CallTexts], object]] | None = None,
+    hook_budget_s: float = DEFAULT_HOOK_BUDGET_S,
     exporter: SpanExporter | None = None,
     spool: str | os.PathLike[str] | DefaultSpool | None = DEFAULT_SPOOL,
 ) -> Config:
@@ -108,10 +120,50 @@ def read_config(
         else send_templates,
         hash_user_ids=hash_user_ids,
         yield_to_others=yield_to_others,
-        redact=redact,
+        redact=_callable("redact", redact),
+        redact_patterns=_patterns(redact_patterns),
+        detectors=_detectors(detectors),
+        hook_budget_s=_budget(hook_budget_s),
         exporter=exporter,
         spool=_spool(environ, spool),
     )
+
+
+def _callable(name: str, function: Any) -> Any:
+    if function is not None and not callable(function):
+        raise ValueError(f"{name} must be a function, not {type(function).__name__}")
+    return function
+
+
+def _detectors(given: Mapping[str, Callable[[CallTexts], object]] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for flag, function in (given or {}).items():
+        if not flag or len(flag) > _LONGEST_NAME:
+            raise ValueError(
+                f"detectors: a flag needs a name of at most {_LONGEST_NAME} characters, not {flag!r}"
+            )
+        found[flag] = _callable(f"detectors[{flag!r}]", function)
+    return found
+
+
+def _patterns(given: Mapping[str, str] | None) -> dict[str, str]:
+    patterns = dict(given or {})
+    for name in patterns:
+        if not name or len(name) > _LONGEST_NAME:
+            raise ValueError(
+                f"redact_patterns: a pattern needs a name of at most {_LONGEST_NAME} characters, not {name!r}"
+            )
+    if patterns:
+        from ._redaction import Scanner  # late: loads google-re2
+
+        Scanner(patterns)
+    return patterns
+
+
+def _budget(seconds: float) -> float:
+    if not 0 < seconds <= 10:
+        raise ValueError(f"hook_budget_s must be between 0 and 10 seconds, not {seconds}")
+    return seconds
 
 
 def _endpoint(environ: Mapping[str, str]) -> str | None:

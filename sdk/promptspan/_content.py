@@ -9,51 +9,95 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ._guard import Guard
+from . import _attributes as a
+from ._hooks import Skipped
 from ._kinds import is_dict, is_list, listed
 from ._plain import Plain, plain
 from ._readers._chat_completions import message_parts
 from ._readers._fields import get, text, text_part
 from ._readers._messages import block_part
 from ._reading import Message
-from ._redaction import redact
+from ._redaction import pseudonym
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from ._call import Call
+    from ._redaction import Seen
+    from ._screen import Screen
+    from ._span import AttributeValue
 
-_USER_REDACTION = Guard("redact given to configure()")
+WITHHELD = "[withheld: redact given to configure() gave no text]"
+_ONLY_FOREIGN = frozenset({a.FLAG_INJECTION})
 _MOST_MESSAGES = 500
 _OWN_KEYS = frozenset({"type", "content", "id", "name", "arguments", "result"})
 _CONVERSATIONS = ("messages", "input", "contents", "prompt")
 
 
 class Redactor:
-    """The built-in rules, then the user's own function.
+    """Reads the texts of one span.
 
     Args:
-        then: The user's; if it fails, the text is withheld.
+        screen: The rules, and the user's own function; if that one fails, the text is withheld.
 
     Attributes:
-        found: Safety flags of what was replaced so far.
+        found: Safety flags of what was seen so far.
     """
 
-    __slots__ = ("_then", "found")
+    __slots__ = ("_scanner", "_screen", "_seen", "found")
 
-    def __init__(self, then: Callable[[str], str] | None) -> None:
-        self._then = then
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._scanner = screen.scanner
+        self._seen: dict[str, Seen] = {}
         self.found: set[str] = set()
 
     def text(self, text: str) -> str:
         """``text`` as it may leave."""
-        clean = redact(text, self.found)
-        if self._then is None:
+        clean = self.look(text, foreign=False)
+        hook = self._screen.redact
+        if hook is None:
             return clean
-        result: Any = None
-        with _USER_REDACTION:
-            result = self._then(clean)
-        return result if isinstance(result, str) else "[withheld: the redaction failed]"
+        try:
+            result = hook.ask(clean)
+        except Skipped:
+            result = None
+        return result if isinstance(result, str) else WITHHELD
+
+    def look(self, text: str, *, foreign: bool) -> str:
+        """Take down what is in a text.
+
+        Args:
+            text: Any.
+            foreign: Whether it came from outside: only then can it try to take over the model.
+
+        Returns:
+            The text as far as the rules let it leave.
+        """
+        seen = self._seen.get(text)
+        if seen is None:
+            seen = self._seen[text] = self._scanner.scan(text)
+        if seen.flags:
+            self.found |= seen.flags if foreign else seen.flags - _ONLY_FOREIGN
+        return seen.text
+
+    def name(self, name: str) -> str:
+        """What tells calls apart, as it may leave: different things stay different."""
+        clean = self._scanner.scan(name).text
+        return name if clean == name else f"{clean}#{pseudonym(name)}"
+
+    def own(self, text: str) -> str:
+        """A text of the developer's own, a template: only secrets do not leave."""
+        return self._scanner.without_secrets(text)
+
+    def attribute(self, key: str, value: AttributeValue) -> AttributeValue:
+        """The value of an attribute as it may leave."""
+        if isinstance(value, str):
+            return self.name(value) if key in a.IDENTITY_KEYS else self.text(value)
+        if isinstance(value, (list, tuple)):
+            each = self.name if key in a.IDENTITY_KEYS else self.text
+            return tuple(each(item) if isinstance(item, str) else item for item in value)  # pyright: ignore[reportReturnType]
+        return value
 
     def value(self, value: Any) -> Any:
         """Plain data with every text in it redacted."""
@@ -73,7 +117,7 @@ class Redactor:
         rows: list[dict[str, Any]] = []
         for message in list(messages)[:_MOST_MESSAGES]:
             row: dict[str, Any] = {
-                "role": message.role,
+                "role": self.look(message.role, foreign=False),
                 "parts": [self.value(Plain().of(part)) for part in message.parts],
             }
             if message.finish_reason:
@@ -82,9 +126,8 @@ class Redactor:
         return json.dumps(rows, ensure_ascii=False)
 
 
-def input_messages(call: Call) -> list[Message]:
+def input_messages(call: Call, arguments: dict[str, Any]) -> list[Message]:
     """What the model was given, as far as the function's arguments or its rendered prompts show it."""
-    arguments = bound_arguments(call)
     system = text(arguments, "system") or text(arguments, "instructions")
     found: list[Message] = []
     for name in _CONVERSATIONS:
@@ -120,13 +163,12 @@ def bound_arguments(call: Call) -> dict[str, Any]:
     return named
 
 
-def variables(call: Call) -> Mapping[str, Any]:
+def variables(call: Call, arguments: dict[str, Any]) -> Mapping[str, Any]:
     """The values of the prompt's variables: as rendered, else the arguments of the same names."""
     if call.variables is not None:
         return call.variables
     if call.prompt is None:
         return {}
-    arguments = bound_arguments(call)
     return {name: arguments[name] for name in call.prompt.variables if name in arguments}
 
 

@@ -43,7 +43,7 @@ def traced_prompt(
     variant: str | None = None,
     operation: str | None = None,
     capture_content: bool = True,
-    expects_json: bool = False,
+    expect_json: bool = False,
 ) -> Decorator: ...
 def traced_prompt(
     function: Any = None,
@@ -58,7 +58,7 @@ def traced_prompt(
     variant: str | None = None,
     operation: str | None = None,
     capture_content: bool = True,
-    expects_json: bool = False,
+    expect_json: bool = False,
 ) -> Any:
     """Record each call of a function that asks a model, without changing anything about the function.
 
@@ -79,7 +79,7 @@ def traced_prompt(
             function whose tokens are counted elsewhere.
         capture_content: False keeps this function's texts in the process even where ``configure`` captures
             them.
-        expects_json: Whether the answer should be JSON; if it is not, the call is flagged.
+        expect_json: Whether the answer should be JSON; if it is not, the call is flagged.
 
     Returns:
         The function, or a decorator for it.
@@ -107,7 +107,7 @@ def traced_prompt(
             variant=variant,
             operation=operation,
             capture_content=capture_content,
-            expects_json=expects_json,
+            expect_json=expect_json,
         )
         return functools.wraps(target)(_wrapper_for(target)(target, spec))
 

@@ -1,37 +1,36 @@
-"""Safety flags: what the provider said of its answer, and what the answer itself shows."""
+"""Safety flags: what the provider said of its answer, and what the texts of a call show."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
-from ._redaction import MOST_SEARCHED, contains_any, redact
+from ._hooks import Skipped
+from ._kinds import is_dict, is_list, listed, mapped
+from ._readers._fields import get, items, text
+from ._refusal import refuses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping
 
+    from ._call_texts import CallTexts
+    from ._content import Redactor
     from ._reading import Reading
+    from ._screen import Screen
 
-# Sentences with which a text tries to take over the model that reads it. Few and literal: a flag is a hint to
-# look.
-_INJECTION = re.compile(
-    r"(?:ignore|disregard|forget)\s+(?:all\s+|any\s+|the\s+|your\s+)*(?:previous|prior|above|earlier|preceding)\s+"
-    r"(?:instructions?|prompts?|rules|directions|messages)"
-    r"|(?:reveal|print|repeat|show)\s+(?:me\s+)?(?:your|the)\s+(?:system|hidden|initial)\s+(?:prompt|instructions?)"
-    r"|you are now (?:in\s+)?(?:dan|developer\s+mode|jailbroken)"
-    r"|<\|im_start\|>\s*system",
-    re.IGNORECASE,
-)
-# One of these is in whatever the pattern finds; the pattern alone is slow.
-_INJECTION_WORDS = ("instruction", "prompt", "rules", "directions", "messages", "you are now", "im_start")
-_OPENINGS = ("i'm sorry, but i can", "i can't assist", "i cannot assist")
 _JSON_FENCE = re.compile(r"\A```(?:json)?\s*|\s*```\Z")
+_JSON_FORMATS = ("json_object", "json_schema", "json")
+_MOST_LEAVES = 2_000
+_MOST_DEPTH = 12
+_TRUSTED_ROLES = ("system", "developer")
+_TRUSTED_NAMES = frozenset({"system", "instructions", "system_prompt", "system_instruction"})
+_UNREAD_NAMES = frozenset({"role", "type", "model"})
 
 
 def of_reading(reading: Reading | None, *, finished: bool, wants_json: bool) -> set[str]:
-    """Flags of an answer, without what redaction finds in its text.
+    """Flags of an answer, without those of its words.
 
     Args:
         reading: What is known of it.
@@ -41,43 +40,144 @@ def of_reading(reading: Reading | None, *, finished: bool, wants_json: bool) -> 
     flags: set[str] = set()
     if reading is None or reading.operation == a.OPERATION_EMBEDDINGS:
         return flags
-    if reading.refused:
+    if reading.refused or refuses(reading.text):
         flags.add(a.FLAG_REFUSAL)
     if reading.filtered:
         flags.add(a.FLAG_CONTENT_FILTER)
     if reading.truncated:
         flags.add(a.FLAG_TRUNCATED)
-    text = reading.text
-    # Models refuse in words, too, where the provider has no field for it. Only how an answer begins is looked
-    # at.
-    if text[:80].lstrip().lower().replace("\u2019", "'").startswith(_OPENINGS):
-        flags.add(a.FLAG_REFUSAL)
     if finished and reading.output and not any(message.says_something for message in reading.output):
         flags.add(a.FLAG_EMPTY_OUTPUT)
-    if finished and wants_json and text and not _is_json(text):
+    if finished and not _as_asked(reading, wants_json=wants_json):
         flags.add(a.FLAG_INVALID_JSON)
     return flags
 
 
-def of_text(text: str) -> set[str]:
-    """Flags of secrets and personal data in a text that does not leave the process."""
-    flags: set[str] = set()
-    redact(text, flags)
-    return flags
+def _as_asked(reading: Reading, *, wants_json: bool) -> bool:
+    """Whether what should be JSON is: the answers, if so wanted, and the arguments of tools always."""
+    for message in reading.output:
+        for part in message.parts:
+            if part.get("type") == "tool_call" and not _is_object(part.get("arguments")):
+                return False
+        if wants_json and (said := message.text.strip()) and not is_json(said):
+            return False
+    return True
 
 
-def of_input(texts: Iterable[str]) -> set[str]:
-    """Flags of what the model was given, without what redaction finds in it."""
-    tries = any(
-        contains_any(part.lower(), _INJECTION_WORDS) and _INJECTION.search(part)
-        for part in (text[:MOST_SEARCHED] for text in texts)
-    )
-    return {a.FLAG_INJECTION} if tries else set()
+def _is_object(arguments: Any) -> bool:
+    return not isinstance(arguments, str) or not arguments or is_json(arguments)
 
 
-def _is_json(text: str) -> bool:
+def is_json(said: str) -> bool:
+    """Whether a text is JSON, also in a fence of Markdown."""
     try:
-        json.loads(_JSON_FENCE.sub("", text.strip()))
+        json.loads(_JSON_FENCE.sub("", said.strip()))
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def wants_json(arguments: Mapping[str, Any], response: Any) -> bool:
+    """Whether the request asked for JSON, as far as the function's arguments or the response show it."""
+    if isinstance(arguments.get("response_format"), type):
+        return True  # a model that the answer is parsed into
+    asked = (
+        text(arguments, "response_format", "type"),
+        text(arguments, "text", "format", "type"),
+        text(response, "text", "format", "type"),  # OpenAI's responses repeat what was asked for
+        text(arguments, "format"),
+    )
+    if any(kind in _JSON_FORMATS for kind in asked):
+        return True
+    config = arguments.get("generation_config") or arguments.get("config")
+    return text(config, "response_mime_type") == "application/json"
+
+
+def of_provider(response: Any, exception: BaseException | None) -> set[str]:
+    """Flags of what the provider says beside the answer: Azure's verdict on the prompt, refused requests."""
+    flags: set[str] = set()
+    for verdict in items(response, "prompt_filter_results"):
+        results = get(verdict, "content_filter_results")
+        if is_dict(results):
+            if any(get(result, "filtered") is True for result in results.values()):
+                flags.add(a.FLAG_CONTENT_FILTER)
+            if any(get(results, shield, "detected") is True for shield in ("jailbreak", "indirect_attack")):
+                flags.add(a.FLAG_INJECTION)
+    if exception is not None:
+        codes = (
+            text(exception, "code"),
+            text(exception, "body", "code"),
+            text(exception, "body", "innererror", "code"),
+        )
+        if any(
+            code in ("content_filter", "ResponsibleAIPolicyViolation", "content_policy_violation")
+            for code in codes
+        ):
+            flags.add(a.FLAG_CONTENT_FILTER)  # Azure refuses the request itself
+    return flags
+
+
+def of_input(values: Mapping[str, Any], rendered: list[str] | None, redactor: Redactor) -> list[str]:
+    """Look at all that the model was given: in messages, in results of tools, in retrieved documents.
+
+    Args:
+        values: Arguments and variables of prompts, by name.
+        rendered: Prompts as rendered: their templates are the developer's own words.
+        redactor: Takes the flags down.
+
+    Returns:
+        The texts that are not the developer's own.
+    """
+    given: list[str] = []
+    for said, trusted in _leaves(values):
+        redactor.look(said, foreign=not trusted)
+        if not trusted:
+            given.append(said)
+    for said in rendered or ():
+        redactor.look(said, foreign=False)
+    return given
+
+
+def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The texts in the arguments of a call, and whether they are the developer's own."""
+    left = _MOST_LEAVES
+    waiting: list[tuple[Any, bool, int]] = [
+        (value, name in _TRUSTED_NAMES, 0) for name, value in values.items() if name not in _UNREAD_NAMES
+    ]
+    while waiting and left > 0:
+        value, trusted, depth = waiting.pop()
+        left -= 1
+        if isinstance(value, str):
+            said = str.__str__(value)
+            if not said.startswith("data:"):  # a picture
+                yield said, trusted
+        elif depth < _MOST_DEPTH and is_dict(value):
+            fields = mapped(value)
+            own = trusted or fields.get("role") in _TRUSTED_ROLES
+            waiting += [(item, own, depth + 1) for key, item in fields.items() if key not in _UNREAD_NAMES]
+        elif depth < _MOST_DEPTH and is_list(value):
+            waiting += [(item, trusted, depth + 1) for item in listed(value)[:_MOST_LEAVES]]
+
+
+def of_output(reading: Reading, redactor: Redactor) -> None:
+    """Look at an answer, also at what it says to tools."""
+    for message in reading.output:
+        for said, _ in _leaves({"parts": list(message.parts)}):
+            redactor.look(said, foreign=False)
+
+
+def of_detectors(screen: Screen, texts: CallTexts) -> tuple[set[str], tuple[str, ...]]:
+    """Ask the user's own detectors.
+
+    Returns:
+        The flags that they raise, and the names of those that gave no answer.
+    """
+    raised: set[str] = set()
+    skipped: list[str] = []
+    for flag, hook in screen.detectors.items():
+        try:
+            if hook.ask(texts):
+                raised.add(flag)
+        except Skipped:  # noqa: PERF203  # each of them on its own
+            skipped.append(flag)
+    return raised, tuple(skipped)

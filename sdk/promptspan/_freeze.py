@@ -25,13 +25,18 @@ _SIZE_OF_NODE = 64
 class Snapshot:
     """One snapshot being taken.
 
+    Args:
+        texts_only: Leave out objects that are never looked into, so that the application's are let go when
+            the call ends.
+
     Attributes:
         size_bytes: A guess of the memory that it keeps alive.
     """
 
-    __slots__ = ("_left", "size_bytes")
+    __slots__ = ("_left", "_texts_only", "size_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, *, texts_only: bool = False) -> None:
+        self._texts_only = texts_only
         self._left = _MAX_NODES
         self.size_bytes = 0
 
@@ -55,8 +60,10 @@ class Snapshot:
             return self._inside(_dataclass_fields(value, kind), depth)
         if is_dict(value):  # of a class of its own
             return self._inside(mapped(value), depth)
+        if is_list(value):
+            return self._items(value, listed(value), depth)
         # Anything else is kept as it is and never looked into: a client with its key is no content.
-        return self._items(value, listed(value), depth) if is_list(value) else value
+        return value if not self._texts_only or isinstance(value, type) else None
 
     def _items(self, value: Any, items: list[Any], depth: int) -> Any:
         if items and _type(items[0]) is float:  # an embedding: long, and nobody edits it

@@ -6,11 +6,19 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from ._config import DEFAULT_SPOOL, Config, DefaultSpool, environment_names_endpoint, read_config
+from ._config import (
+    DEFAULT_HOOK_BUDGET_S,
+    DEFAULT_SPOOL,
+    Config,
+    DefaultSpool,
+    environment_names_endpoint,
+    read_config,
+)
 from ._guard import Guard
 from ._open_calls import end_open_calls
 from ._process import close_at_exit, watch_forks
 from ._prompt import SentTemplates
+from ._screen import Screen
 from ._version import VERSION
 
 if TYPE_CHECKING:
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from ._call_texts import CallTexts
     from ._span import AttributeValue, FinishedSpan, Note
     from ._stats import Stats
 
@@ -45,16 +54,18 @@ class Recorder:
         sink: Takes finished calls.
         submit: ``sink.submit``, bound once.
         capture: Whether content may be captured.
+        screen: What looks at texts.
         templates: Which templates were sent.
     """
 
-    __slots__ = ("capture", "config", "sink", "submit", "templates")
+    __slots__ = ("capture", "config", "screen", "sink", "submit", "templates")
 
     def __init__(self, config: Config, sink: Sink) -> None:
         self.config = config
         self.sink = sink
         self.submit = sink.submit
         self.capture = config.capture_content
+        self.screen = Screen(config)
         self.templates = SentTemplates(config.template_interval_s)
 
 
@@ -172,6 +183,9 @@ def configure(
     hash_user_ids: bool = True,
     yield_to_others: bool = True,
     redact: Callable[[str], str] | None = None,
+    redact_patterns: Mapping[str, str] | None = None,
+    detectors: Mapping[str, Callable[[CallTexts], object]] | None = None,
+    hook_budget_s: float = DEFAULT_HOOK_BUDGET_S,
     exporter: SpanExporter | None = None,
     spool: str | os.PathLike[str] | DefaultSpool | None = DEFAULT_SPOOL,
 ) -> None:
@@ -201,7 +215,14 @@ def configure(
         hash_user_ids: Whether user ids are sent as a hash only.
         yield_to_others: If another instrumentation traces the call inside a decorated function, the tokens
             are on its span and ours is a wrapper. Say False if those spans go to another backend only.
-        redact: Your own redaction of captured text, after the built-in rules.
+        redact: Your own redaction of each text, after the built-in rules. If it fails or takes too long, the
+            text is withheld.
+        redact_patterns: More of what must not leave: patterns in RE2's syntax by name. A match becomes
+            ``[name]`` and raises a flag of that name.
+        detectors: Functions that are given a call's ``CallTexts`` and say whether it gets the flag that they
+            are named by. They run in the background, also where no text leaves.
+        hook_budget_s: How long ``redact`` and each detector may take, in seconds. A slow one is skipped, and
+            named in ``promptspan.safety.skipped``.
         exporter: An OpenTelemetry ``SpanExporter`` to use in place of ``endpoint``.
         spool: Directory where spans wait for the network; ``None`` keeps them in memory only.
 
@@ -222,6 +243,9 @@ def configure(
             hash_user_ids=hash_user_ids,
             yield_to_others=yield_to_others,
             redact=redact,
+            redact_patterns=redact_patterns,
+            detectors=detectors,
+            hook_budget_s=hook_budget_s,
             exporter=exporter,
             spool=spool,
         )

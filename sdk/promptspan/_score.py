@@ -15,7 +15,7 @@ from ._recorder import active_recorder
 from ._span import KIND_INTERNAL, FinishedSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from ._screen import Screen
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}\Z")
@@ -25,19 +25,19 @@ _SIZE_BYTES = 2_000
 class _ScoreNote:
     """A score on its way: becomes a small span of its own, which the store turns into a row of ``scores``."""
 
-    __slots__ = ("_attributes", "_redact", "_span_id", "_trace_id", "_ts", "size_bytes")
+    __slots__ = ("_attributes", "_screen", "_span_id", "_trace_id", "_ts", "size_bytes")
 
     def __init__(
         self,
         attributes: dict[str, Any],
         trace_id: str,
         span_id: str,
-        redact: Callable[[str], str] | None,
+        screen: Screen,
     ) -> None:
         self._attributes = attributes
         self._trace_id = trace_id
         self._span_id = span_id
-        self._redact = redact
+        self._screen = screen
         self._ts = time.time_ns()
         self.size_bytes = _SIZE_BYTES + len(attributes.get(a.GEN_AI_EVALUATION_EXPLANATION) or "")
 
@@ -46,9 +46,10 @@ class _ScoreNote:
         from ._content import Redactor
 
         attributes = {key: value for key, value in self._attributes.items() if value is not None}
-        explanation = attributes.get(a.GEN_AI_EVALUATION_EXPLANATION)
-        if explanation is not None:
-            attributes[a.GEN_AI_EVALUATION_EXPLANATION] = Redactor(self._redact).text(explanation)
+        redactor = Redactor(self._screen)
+        for key in (a.GEN_AI_EVALUATION_EXPLANATION, a.GEN_AI_EVALUATION_SCORE_LABEL):
+            if key in attributes:
+                attributes[key] = redactor.text(attributes[key])
         return FinishedSpan(
             name=a.EVALUATION_RESULT,
             kind=KIND_INTERNAL,
@@ -124,7 +125,7 @@ def record_score(
         a.PROMPTSPAN_SCORE_TRACE_ID: trace_id or None,
         a.PROMPTSPAN_SCORE_SPAN_ID: span_id or None,
     }
-    recorder.submit(_ScoreNote(attributes, trace_id, span_id, recorder.config.redact))
+    recorder.submit(_ScoreNote(attributes, trace_id, span_id, recorder.screen))
 
 
 def _text(what: str, value: Any) -> str:

@@ -32,7 +32,7 @@ class Spec:
         prompt: The prompt that the decorator names, if any.
         prompt_name: What the calls are shown under.
         capture: Whether the decorator allows content, where the configuration does.
-        expects_json: Whether the answers should be JSON.
+        expect_json: Whether the answers should be JSON.
         operation: GenAI operation name that the decorator names, or empty.
         model_name: The parameter that names the model.
         identity: Attributes that tell whose call it is; also put on other instrumentations' spans inside.
@@ -47,7 +47,7 @@ class Spec:
         "_client_tries",
         "_model_at",
         "capture",
-        "expects_json",
+        "expect_json",
         "function",
         "function_name",
         "identity",
@@ -73,7 +73,7 @@ class Spec:
         variant: str | None,
         operation: str | None,
         capture_content: bool,
-        expects_json: bool,
+        expect_json: bool,
     ) -> None:
         self.function = function
         qualname: str = getattr(function, "__qualname__", type(function).__name__)
@@ -82,7 +82,7 @@ class Spec:
         given = prompt.name if isinstance(prompt, Prompt) else prompt
         self.prompt_name = name or given or qualname.rsplit("<locals>.", 1)[-1]
         self.capture = capture_content
-        self.expects_json = expects_json
+        self.expect_json = expect_json
         self.operation = operation or ""
         self.identity = _present(
             {

@@ -164,17 +164,10 @@ def test_the_users_own_redaction_runs_last(configured: Callable[..., Recorded]) 
 
 
 def test_a_redaction_that_fails_withholds_the_text(
-    configured: Callable[..., Recorded], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    configured: Callable[..., Recorded], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from promptspan import _content
-    from promptspan._guard import Guard
-
-    monkeypatch.setattr("promptspan._guard.reraise", False)
-    monkeypatch.setattr("promptspan._guard.GUARDS", [])
-    monkeypatch.setattr(_content, "_USER_REDACTION", Guard("redact given to configure()"))
-
     def broken(text: str) -> str:
-        raise RuntimeError("broken")
+        raise RuntimeError(f"broken by {text}")
 
     recorded = configured(capture_content=True, redact=broken)
 
@@ -185,7 +178,9 @@ def test_a_redaction_that_fails_withholds_the_text(
     ask(CANARY)
     assert CANARY not in everything(recorded)
     assert "withheld" in recorded.attributes()["gen_ai.output.messages"]
-    assert "redact given to configure()" in caplog.text
+    assert "redact raised RuntimeError" in caplog.text
+    assert caplog.text.count("redact raised") == 1
+    assert CANARY not in caplog.text
 
 
 class Hostile:
@@ -257,7 +252,7 @@ def test_flags_are_set_without_content_capture(
     [('{"a": 1}', None), ('```json\n{"a": 1}\n```', None), ("a: 1", ("invalid_json",))],
 )
 def test_an_answer_that_should_be_json_is_looked_at(recorded: Recorded, text: str, flags: Any) -> None:
-    @traced_prompt(expects_json=True)
+    @traced_prompt(expect_json=True)
     def ask() -> Any:
         return answer(text)
 

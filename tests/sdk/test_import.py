@@ -62,6 +62,7 @@ def test_the_public_names_are_these() -> None:
     assert promptspan.__all__ == [
         "DEFAULT_SPOOL",
         "CallSpan",
+        "CallTexts",
         "Prompt",
         "PromptError",
         "__version__",

@@ -160,7 +160,7 @@ def terms(anthropic: Anthropic, prompt: Prompt) -> Callable[[str, Messages, str,
         A traced function; what is no JSON is flagged.
     """
 
-    @traced_prompt(prompt=prompt, feature="contract-register", expects_json=True)
+    @traced_prompt(prompt=prompt, feature="contract-register", expect_json=True)
     def extract(system: str, messages: Messages, model: str, request: PlannedCall) -> Json:
         _say_for_whom(request)
         return anthropic.messages.create(model=model, system=system, messages=messages)
@@ -181,7 +181,7 @@ def terms_aloud(
         A traced generator function.
     """
 
-    @traced_prompt(prompt=prompt, feature="contract-register", expects_json=True)
+    @traced_prompt(prompt=prompt, feature="contract-register", expect_json=True)
     def extract(system: str, messages: Messages, model: str, request: PlannedCall) -> Generator[Json]:
         _say_for_whom(request)
         with closing(anthropic.stream(model=model, system=system, messages=messages)) as events:
