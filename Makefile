@@ -8,9 +8,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+GO ?= $(or $(shell command -v go),/usr/local/go/bin/go)
+OTEL_VERSION := 0.161.0
+COLLECTOR := .cache/otelcol/promptspan-otelcol
+TELEMETRYGEN := .cache/bin/telemetrygen
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help install demo test faults bench bench-sdk format lint typecheck browser clean
+.PHONY: help install demo test faults collector test-collector bench bench-sdk format lint typecheck browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +63,23 @@ test: install browser ## Run the tests (under ten minutes on two cores)
 
 faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 100 kills (about five minutes)
 	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
+
+collector: $(COLLECTOR) $(TELEMETRYGEN) ## Build the OpenTelemetry Collector for production, and its load generator (needs Go)
+
+# Neither depends on the checkout's revision: the same version is the same program.
+$(COLLECTOR): export GOFLAGS := -buildvcs=false -trimpath
+$(COLLECTOR): collector-config/builder.yaml
+	$(SAY) "Building the Collector from $< (about two minutes, once)"
+	@$(GO) version >/dev/null || { echo "   Go is needed: https://go.dev/dl" >&2; exit 1; }
+	$(GO) run go.opentelemetry.io/collector/cmd/builder@v$(OTEL_VERSION) --config $<
+	@touch $@
+
+$(TELEMETRYGEN):
+	$(SAY) "Building telemetrygen"
+	@GOBIN=$(abspath $(@D)) $(GO) install github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@v$(OTEL_VERSION)
+
+test-collector: install collector ## Run the tests of the Collector's way, those at full length too (about four minutes)
+	@$(BIN)/python -m pytest tests/collector -m 'long or not long' $(PYTEST_ARGS)
 
 bench: install ## Run the benchmarks, each as a ratio to a reference in the same run
 	@shopt -s nullglob; for b in benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b; done
