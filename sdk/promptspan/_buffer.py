@@ -24,14 +24,14 @@ class Batch(Generic[T]):
 
     Attributes:
         items: What is to be sent.
-        resource: Encoded resource attributes of the process that emitted them.
+        resource: Encoded resource attributes of the process that emitted them, for a request with so many.
         place: Where they wait.
         book: Who counts them.
         forget: Take the first ``n`` out of the store.
     """
 
     items: list[T]
-    resource: Callable[[], bytes]
+    resource: Callable[[int], bytes]
     place: Place
     book: Book
     forget: Callable[[int], None]
@@ -114,7 +114,7 @@ class MemoryStore(Generic[T]):
     durable = False
     rescan_s: float | None = None
 
-    def __init__(self, max_bytes: int, book: Book, resource: Callable[[], bytes]) -> None:
+    def __init__(self, max_bytes: int, book: Book, resource: Callable[[int], bytes]) -> None:
         self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._max_bytes = max_bytes

@@ -24,6 +24,7 @@ DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
 DEFAULT_HOOK_BUDGET_S = 0.05
 _TRACES_PATH = "/v1/traces"
 _LONGEST_NAME = 64
+_SMALLEST_SPOOL_BYTES = 100_000
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", "none"})
 
@@ -59,6 +60,7 @@ class Config:
         hook_budget_s: How long ``redact`` and each detector may take for one text or call.
         exporter: Another way out than ``endpoint``.
         spool: Directory of the disk spool, the default place, or ``None`` for none.
+        spool_max_bytes: Size of the spool at which the oldest spans are dropped, and counted.
     """
 
     endpoint: str = DEFAULT_ENDPOINT
@@ -76,6 +78,7 @@ class Config:
     hook_budget_s: float = DEFAULT_HOOK_BUDGET_S
     exporter: SpanExporter | None = None
     spool: Path | DefaultSpool | None = DEFAULT_SPOOL
+    spool_max_bytes: int = 256_000_000
 
 
 def environment_names_endpoint(environ: Mapping[str, str] = os.environ) -> bool:
@@ -103,6 +106,7 @@ def read_config(
     hook_budget_s: float = DEFAULT_HOOK_BUDGET_S,
     exporter: SpanExporter | None = None,
     spool: str | os.PathLike[str] | DefaultSpool | None = DEFAULT_SPOOL,
+    spool_max_bytes: int = 256_000_000,
 ) -> Config:
     """Combine arguments with the environment; arguments win.
 
@@ -126,6 +130,7 @@ def read_config(
         hook_budget_s=_budget(hook_budget_s),
         exporter=exporter,
         spool=_spool(environ, spool),
+        spool_max_bytes=_spool_size(spool_max_bytes),
     )
 
 
@@ -251,6 +256,12 @@ def _resource(
 
 def _program() -> str:
     return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+
+
+def _spool_size(size_bytes: int) -> int:
+    if size_bytes < _SMALLEST_SPOOL_BYTES:
+        raise ValueError(f"spool_max_bytes must be at least {_SMALLEST_SPOOL_BYTES}, not {size_bytes}")
+    return size_bytes
 
 
 def _spool(

@@ -86,7 +86,9 @@ class Pipeline:
         resource = {"service.instance.id": instance, **config.resource, "promptspan.sdk.instance": instance}
         fixed = encode_resource(resource)
         memory: MemoryStore[Any] = MemoryStore(
-            config.queue_max_bytes, ledger.own, lambda: fixed + encode_resource(ledger.attributes())
+            config.queue_max_bytes,
+            ledger.own,
+            lambda sending: fixed + encode_resource(ledger.attributes(sending)),
         )
         if config.exporter is not None:
             return memory, ExporterWay(config.exporter, resource, config.sdk_version)

@@ -136,16 +136,14 @@ def _pipeline(config: Config) -> Sink:
 
     spool = config.spool
     if isinstance(spool, DefaultSpool):
-        try:
-            spool = default_spool_dir()
-        except RuntimeError:  # no home directory: a container's bare uid
-            spool = None
+        spool = default_spool_dir()
     return Pipeline(
         TransportConfig(
             endpoint=config.endpoint,
             headers=config.headers,
             resource=config.resource,
             spool_dir=spool,
+            spool_max_bytes=config.spool_max_bytes,
             exporter=config.exporter,
             mirror=_to_own_provider(config),
             sdk_version=VERSION,
@@ -188,6 +186,7 @@ def configure(
     hook_budget_s: float = DEFAULT_HOOK_BUDGET_S,
     exporter: SpanExporter | None = None,
     spool: str | os.PathLike[str] | DefaultSpool | None = DEFAULT_SPOOL,
+    spool_max_bytes: int = 256_000_000,
 ) -> None:
     """Say where spans go and what may be in them; a second call replaces the first.
 
@@ -225,6 +224,7 @@ def configure(
             named in ``promptspan.safety.skipped``.
         exporter: An OpenTelemetry ``SpanExporter`` to use in place of ``endpoint``.
         spool: Directory where spans wait for the network; ``None`` keeps them in memory only.
+        spool_max_bytes: Size of that directory at which the oldest spans are dropped, and counted.
 
     Raises:
         ValueError: An argument or a variable has no sense; the message names it.
@@ -248,6 +248,7 @@ def configure(
             hook_budget_s=hook_budget_s,
             exporter=exporter,
             spool=spool,
+            spool_max_bytes=spool_max_bytes,
         )
     )
 

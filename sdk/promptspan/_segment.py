@@ -251,7 +251,18 @@ class Segment:
                 break
         return spans, ends, lost
 
-    def describe(self) -> bytes:
+    def peek(self) -> bytes:
+        """The oldest unacknowledged span, empty if there is none; changes nothing.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        with self.lock:
+            data = os.pread(self._open(), _WINDOW_BYTES + MAX_PAYLOAD_BYTES, self.acked)
+            spans = (r for r in _sound_records(data, self.acked, whole=True) if r.kind == KIND_SPAN)
+            return next((found.payload for found in spans), b"")
+
+    def described(self, _: int = 0) -> bytes:
         """Resource attributes of the process that wrote it, with the last ledger that it left."""
         return self.resource + self.ledger
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ._encode import encode_request
 from ._http import HttpClient, HttpError
-from ._verdict import Verdict, judge
+from ._verdict import MAX_RETRY_AFTER_S, Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ class OtlpSender:
         proven = False  # whether the receiver has taken other spans since it refused some
         while batch.items:
             part = batch.items[:window]
-            verdict = self._until_answered(encode_request(batch.resource(), part, self._version))
+            verdict = self._until_answered(encode_request(batch.resource(len(part)), part, self._version))
             if verdict is None:
                 return
             if verdict.kind == "taken":
@@ -163,7 +163,7 @@ class OtlpSender:
     def _backoff(self, asked_s: float | None) -> float:
         """Doubling pauses with jitter; a receiver's own wish counts when it is longer than nothing."""
         if asked_s:
-            return asked_s * random.uniform(1.0, 1.1)  # noqa: S311  # jitter, not a secret
+            return min(asked_s * random.uniform(1.0, 1.1), MAX_RETRY_AFTER_S)  # noqa: S311  # jitter, not a secret
         longest = min(
             self._config.retry_max_s, self._config.retry_initial_s * 2.0 ** min(self._failures - 1, 30)
         )

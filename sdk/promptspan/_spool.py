@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._buffer import Batch, MemoryStore
 from ._encode import encode_request, encode_resource, varint
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ._stats import Book, Ledger
 
 RESCAN_S = 10.0
+LAST_ERROR_KEY = "promptspan.sdk.last_error"
+REFUSED_KEY = "promptspan.sdk.refused"
+REFUSED_FILE = "refused.otlp"
 
 _SEGMENT_BYTES = 4_000_000
 _DISK_RETRY_S = 5.0
@@ -140,7 +143,10 @@ class Spool:
             return b""
         self._ledger_at = now + _LEDGER_EVERY_S
         self._ledger_drops = drops
-        return encode_resource(self._ledger.attributes())
+        facts: dict[str, Any] = dict(self._ledger.attributes())
+        if self._ledger.last_error:
+            facts[LAST_ERROR_KEY] = self._ledger.last_error
+        return encode_resource(facts)
 
     def _writable(self) -> Segment:
         if self._active is not None and self._active.end < self._segment_bytes:
@@ -232,20 +238,20 @@ class Spool:
                 self._pinned = segments[0]
             return self._pinned
 
-    def _live_resource(self) -> bytes:
-        return self._resource + encode_resource(self._ledger.attributes())
+    def _live_resource(self, sending: int) -> bytes:
+        return self._resource + encode_resource(self._ledger.attributes(sending))
 
     def _orphan_batch(self, max_items: int, max_bytes: int) -> Batch[bytes] | None:
         while (head := self._pin(self._orphans)) is not None or self._next_orphan():
             if head is None:
                 continue
-            found = self._read(head, self._ledger.adopted, head.describe, max_items, max_bytes)
+            found = self._read(head, self._ledger.adopted, head.described, max_items, max_bytes)
             if found is not None:
                 return found
         return None
 
     def _read(
-        self, segment: Segment, book: Book, resource: Callable[[], bytes], max_items: int, max_bytes: int
+        self, segment: Segment, book: Book, resource: Callable[[int], bytes], max_items: int, max_bytes: int
     ) -> Batch[bytes] | None:
         try:
             spans, ends, lost = segment.read(max_items, max_bytes)
@@ -316,18 +322,20 @@ class Spool:
 
     def set_aside(self, item: bytes, reason: str) -> None:
         """Keep a span that the receiver refuses, for people to look at."""
-        request = encode_request(self._resource, [item])
-        path = self._folder / "refused.otlp"
+        request = encode_request(self._resource + encode_resource({REFUSED_KEY: reason}), [item])
+        path = self._folder / REFUSED_FILE
+        kept = False
         try:
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFE_OPEN, 0o600)
             try:
                 if os.fstat(fd).st_size + len(request) <= _QUARANTINE_BYTES:
-                    os.write(fd, varint(len(request)) + request)
+                    kept = bool(os.write(fd, varint(len(request)) + request))
             finally:
                 os.close(fd)
         except OSError as error:
             _log.warning("promptspan: a refused span could not be kept: %s", error)
-        _log.warning("promptspan: the receiver refuses one span (%s); it is set aside in %s", reason, path)
+        done = f"set aside in {path}" if kept else f"lost, as {path} takes no more"
+        _log.warning("promptspan: the receiver refuses one span (%s); it is %s", reason, done)
 
     def close(self) -> None:
         """Leave what is not delivered to the next process; called when nobody sends any more."""

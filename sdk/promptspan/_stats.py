@@ -138,15 +138,26 @@ class Ledger:
         with self.lock:
             return self.own.places["delivered"] + sum(self.own.dropped.values()) + self.own.no_spans
 
-    def attributes(self) -> dict[str, int]:
-        """What is sent along with the data, so that the store can show losses."""
+    def attributes(self, sending: int = 0) -> dict[str, int]:
+        """What is sent along with the data, so that the store can show losses.
+
+        Emitted is what this process emitted; delivered and dropped are what became of it and of what earlier
+        processes left to it, so that the numbers of all processes of a service add up.
+
+        Args:
+            sending: How many spans of this process the numbers travel with: who reads them has got these.
+        """
         with self.lock:
-            own = self.own
+            own, adopted = self.own, self.adopted
             facts = {
                 "promptspan.sdk.emitted": own.entered + self._waiting(),
-                "promptspan.sdk.delivered": own.places["delivered"],
+                "promptspan.sdk.delivered": own.places["delivered"] + adopted.places["delivered"] + sending,
             }
-            if own.dropped:
-                facts["promptspan.sdk.dropped"] = sum(own.dropped.values())
-                facts.update({f"promptspan.sdk.dropped.{reason}": n for reason, n in own.dropped.items()})
+            dropped = {
+                reason: own.dropped.get(reason, 0) + adopted.dropped.get(reason, 0)
+                for reason in {**own.dropped, **adopted.dropped}
+            }
+            if dropped:
+                facts["promptspan.sdk.dropped"] = sum(dropped.values())
+                facts.update({f"promptspan.sdk.dropped.{reason}": n for reason, n in dropped.items()})
             return facts

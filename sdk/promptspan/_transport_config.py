@@ -15,18 +15,17 @@ if TYPE_CHECKING:
     from ._span import AttributeValue, FinishedSpan
 
 
-def default_spool_dir() -> Path:
-    """Where spans wait for the network: ``$XDG_STATE_HOME/promptspan/spool``, or in ``~/.local/state``."""
+def default_spool_dir() -> Path | None:
+    """Where spans wait for the network: ``$XDG_STATE_HOME/promptspan/spool``, or in ``~/.local/state``.
+
+    ``None`` where there is no home directory: a container's bare uid.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
-    root = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return root / "promptspan" / "spool"
-
-
-def _default_spool_dir() -> Path | None:
     try:
-        return default_spool_dir()
-    except RuntimeError:  # no home directory: a container's bare uid
+        root = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    except RuntimeError:
         return None
+    return root / "promptspan" / "spool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ class TransportConfig:
     endpoint: str = "http://127.0.0.1:4318"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     resource: Mapping[str, AttributeValue] = field(default_factory=dict[str, "AttributeValue"])
-    spool_dir: Path | None = field(default_factory=_default_spool_dir)
+    spool_dir: Path | None = field(default_factory=default_spool_dir)
     spool_max_bytes: int = 256_000_000
     queue_max_bytes: int = 64_000_000
     exporter: SpanExporter | None = None

@@ -60,7 +60,7 @@ def test_the_next_process_goes_on_behind_what_was_acknowledged(
         again = Segment(segment.path)
         assert again.load() == 0
         assert again.waiting == len(spans) - done
-        assert again.describe() == b"resourceledger"
+        assert again.described() == b"resourceledger"
         assert everything(again) == (spans[done:], 0)
         again.remove()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path  # noqa: TC003  # typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,6 +42,15 @@ def doctor(
         bool,
         typer.Option("--send", help="Send a test span over OTLP/HTTP and wait until the store shows it."),
     ] = False,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            "--spool",
+            envvar="PROMPTSPAN_SPOOL",
+            help="Where applications on this machine keep spans that wait. Default: the SDK's own default.",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[
         ReportFormat, typer.Option("--format", help="How the report is printed.")
     ] = ReportFormat.table,
@@ -57,7 +67,7 @@ def doctor(
     tame_driver()
     store = Store(chosen)
     try:
-        findings = _findings(store, endpoint, grpc_endpoint, dashboard_url, send=send)
+        findings = _findings(store, endpoint, grpc_endpoint, dashboard_url, spool, send=send)
     finally:
         store.close()
     if form is ReportFormat.json:
@@ -71,10 +81,17 @@ def doctor(
 
 
 def _findings(
-    store: Store, endpoint: str | None, grpc_endpoint: str | None, dashboard_url: str | None, *, send: bool
+    store: Store,
+    endpoint: str | None,
+    grpc_endpoint: str | None,
+    dashboard_url: str | None,
+    spool: Path | None,
+    *,
+    send: bool,
 ) -> list[Finding]:
     from promptspan_server.cli import probes
     from promptspan_server.cli.beacon import send_and_see
+    from promptspan_server.cli.spool_findings import spools
     from promptspan_server.cli.store_findings import contents, reach, schema
     from promptspan_server.queries.connection import TOKEN_VARIABLE
 
@@ -100,6 +117,7 @@ def _findings(
         found.append(migrations)
         if migrations.status is Status.ok:
             found.extend(contents(store))
+    found.extend(spools(spool))
     if send:
         if not (is_up and endpoint):
             found.append(Finding("test span", Status.skip, "it needs the store and an --endpoint"))

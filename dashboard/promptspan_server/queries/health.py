@@ -121,7 +121,7 @@ class LossRow:
         service: Service.
         processes: Processes that reported.
         emitted: Spans handed to the SDK.
-        delivered: Spans that a backend accepted.
+        delivered: Spans that a backend accepted, those included that earlier processes had left.
         dropped: Spans lost, by reason.
         last_seen: Newest report, UTC.
     """
@@ -137,6 +137,11 @@ class LossRow:
     def lost(self) -> int:
         """Spans lost in all."""
         return sum(self.dropped.values())
+
+    @property
+    def waiting(self) -> int:
+        """Spans that the processes still had when they last reported: on disk, or in memory."""
+        return max(0, self.emitted - self.delivered - self.lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,9 @@ WHERE SpanName = 'gen_ai.evaluation.result';
 CREATE MATERIALIZED VIEW sdk_losses_mv TO sdk_losses AS
 SELECT
     ServiceName AS service,
-    ResourceAttributes['service.instance.id'] AS instance_id,
+    -- Its own id of the process: applications set service.instance.id to one for all workers of a pod.
+    if(ResourceAttributes['promptspan.sdk.instance'] != '',
+        ResourceAttributes['promptspan.sdk.instance'], ResourceAttributes['service.instance.id']) AS instance_id,
     max(toUInt64OrZero(ResourceAttributes['promptspan.sdk.emitted'])) AS emitted,
     max(toUInt64OrZero(ResourceAttributes['promptspan.sdk.delivered'])) AS delivered,
     maxMap(mapApply(

@@ -171,6 +171,7 @@ def _losses(answer: Answer[LossRow] | None) -> None:
             Column("Processes", "", "right"),
             Column("Spans", "Handed to the SDK", "right"),
             Column("Delivered", "Accepted by a backend", "right"),
+            Column("Waiting", "On disk or in memory there when a process last reported", "right"),
             Column("Lost", "", "right"),
             Column("Why", clip=True),
         ],
@@ -180,6 +181,7 @@ def _losses(answer: Answer[LossRow] | None) -> None:
                 Cell(wording.exact(row.processes), sort=row.processes),
                 Cell(wording.exact(row.emitted), sort=row.emitted),
                 Cell(wording.exact(row.delivered), sort=row.delivered),
+                Cell(wording.exact(row.waiting), sort=row.waiting),
                 Cell(wording.exact(row.lost), sort=row.lost, tone="bad" if row.lost else "muted"),
                 Cell(", ".join(f"{reason} {number:,}" for reason, number in row.dropped.items() if number)),
             ]
