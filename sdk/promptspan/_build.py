@@ -96,7 +96,7 @@ def build_span(call: Call) -> FinishedSpan:
     if call.prompt is not None:
         _template(call, attributes, redactor)
     if call.noted:
-        _noted(call, attributes, redactor)
+        _noted(call, attributes, shared, redactor)
     events = _events(call, redactor) if call.events else []
     finished = status == a.STATUS_VALUE_OK
     _safety(call, arguments, reading, redactor, attributes, finished=finished, wrapper=wrapper)
@@ -402,7 +402,9 @@ def _template(call: Call, attributes: dict[str, AttributeValue], redactor: _cont
             attributes[a.PROMPTSPAN_PROMPT_DESCRIPTION] = redactor.own(prompt.description)
 
 
-def _noted(call: Call, attributes: dict[str, AttributeValue], redactor: _content.Redactor) -> None:
+def _noted(
+    call: Call, attributes: dict[str, AttributeValue], shared: Shared, redactor: _content.Redactor
+) -> None:
     """What the user's code noted, redacted. It may say more than we know, and never less."""
     for key, value in list((call.noted or {}).items()):
         with _NOTED:
@@ -411,7 +413,7 @@ def _noted(call: Call, attributes: dict[str, AttributeValue], redactor: _content
                 noted = _user(noted, call)
             else:
                 key, noted = redactor.name(key), redactor.attribute(key, noted)  # noqa: PLW2901
-            known = attributes.get(key)
+            known = attributes.get(key, shared.attributes.get(key))
             # A count that turned into a text would be no count any more.
             if known is None or type(known) is type(noted):
                 attributes[key] = noted

@@ -28,7 +28,7 @@ from ._span import SpanEvent
 from ._streams import watched
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Token
 
     from opentelemetry.trace import Status, StatusCode, TraceState
@@ -55,6 +55,7 @@ _FOLD_CHUNKS = 256  # a longer stream is read in between, so that its chunks can
 _MOST_NOTES = 128
 _MOST_RENDERED = 16
 _WHOSE = (a.PROMPTSPAN_FEATURE, a.PROMPTSPAN_TENANT)
+_build_span: Callable[[Call], FinishedSpan] | None = None
 _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt"})
 
 
@@ -256,9 +257,12 @@ class Call(Span):
 
     def build(self) -> FinishedSpan | None:
         """Make the span (pipeline's thread)."""
-        from ._build import build_span  # late: the caller's path needs none of it
+        global _build_span  # noqa: PLW0603  # looked up once: an import statement costs more than the rest here
+        if _build_span is None:
+            from ._build import build_span  # late: the caller's path needs none of it
 
-        return build_span(self)
+            _build_span = build_span
+        return _build_span(self)
 
     def named(self) -> dict[str, Any]:
         """Which prompt and version it is, by the decorator or the prompt that was rendered."""

@@ -33,8 +33,9 @@ class ChunkReader:
         """Take the next chunk."""
         if isinstance(chunk, str):
             if self._text_length < _MOST_TEXT:
-                self._text.append(chunk)
-                self._text_length += len(chunk)
+                said = str.__str__(chunk)  # a subclass's own methods are not asked
+                self._text.append(said)
+                self._text_length += len(said)
             return
         if chunk is None or isinstance(chunk, (int, float, bytes)):
             return

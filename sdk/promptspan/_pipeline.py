@@ -160,25 +160,31 @@ class Pipeline:
     # The writer's thread
 
     def _write_forever(self) -> None:
+        busy = False
         while not self._writer_ends:
-            self._asleep = True
-            if not self._queue and not self._overflow:
-                self._latch.acquire()
-            self._asleep = False
+            if not busy:  # else more will come, and nobody has to be woken for it
+                self._asleep = True
+                if not self._queue and not self._overflow:
+                    self._latch.acquire()
+                self._asleep = False
             if not self._hurry:
                 time.sleep(_COLLECT_S)
-            self._drain_safely()
+            busy = self._drain_safely()
         self._drain_safely()
 
-    def _drain_safely(self) -> None:
+    def _drain_safely(self) -> bool:
+        """Keep what is in the queue; whether there was any."""
+        found = False
         try:
             while notes := self._take():
+                found = True
                 self._keep(notes)
             if self._hurry:  # what was dropped here, the sender never tells
                 with self._changed:
                     self._changed.notify_all()
         except BaseException:  # noqa: BLE001  # this thread is all that stands between the application and silence
             _log.exception("promptspan: spans could not be kept")
+        return found
 
     def _take(self) -> list[Note]:
         own = self._ledger.own

@@ -1,4 +1,8 @@
-"""What is known of one model call, whatever the provider: the readers' common result."""
+"""What is known of one model call, whatever the provider: the readers' common result.
+
+Nobody changes these objects. They are not declared frozen because that would triple what making them costs,
+once and more for each call.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Usage:
     """Token counts, inclusive as in the GenAI conventions; ``None`` is unknown, never zero.
 
@@ -53,7 +57,7 @@ class Usage:
         return replace(self, **gaps)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Message:
     """One message in the parts of the GenAI conventions (``{"type": "text", "content": ...}`` and so on).
 
@@ -81,7 +85,7 @@ class Message:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reading:
     """The facts of one response.
 
