@@ -19,6 +19,7 @@ _type: Callable[[Any], type[Any]] = type
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
 _MAX_NODES = 4_000
 _MAX_DEPTH = 12
+_LITELLM_FACTS = ("custom_llm_provider", "litellm_model_name", "provider_response_model")
 _SIZE_OF_NODE = 64
 
 
@@ -106,10 +107,10 @@ def _pydantic_fields(value: Any) -> dict[Any, Any]:
     extra = value.__pydantic_extra__
     if extra:
         fields = {**extra, **fields}
-    # LiteLLM keeps the price that it was billed in a private field.
+    # LiteLLM keeps whom it asked and who answered in a private field.
     private = value.__pydantic_private__
     if private and is_dict(hidden := private.get("_hidden_params")):
-        fields["_hidden_params"] = {"response_cost": hidden.get("response_cost")}
+        fields["_hidden_params"] = {name: hidden.get(name) for name in _LITELLM_FACTS}
     return fields
 
 

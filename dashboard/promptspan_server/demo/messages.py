@@ -34,7 +34,7 @@ def message(recording: Recording, *, response_id: str) -> Json:
 def message_events(recording: Recording, *, response_id: str) -> Iterator[Json]:
     """Answer as ``POST /v1/messages`` does with ``stream``.
 
-    The first event carries the input's usage and one token of output, the last but one all of the output: a
+    The first event carries the input's usage and one token of output, the last but one all of both again: a
     reader that adds them up counts too much.
 
     Args:
@@ -55,7 +55,11 @@ def message_events(recording: Recording, *, response_id: str) -> Iterator[Json]:
     yield {
         "type": "message_delta",
         "delta": {"stop_reason": recording.finish_reason, "stop_sequence": None},
-        "usage": {"output_tokens": recording.usage.output_tokens},
+        "usage": {
+            name: count
+            for name, count in usage(recording.usage).items()
+            if name not in ("cache_creation", "service_tier")
+        },
     }
     yield {"type": "message_stop"}
 

@@ -33,6 +33,8 @@ from ._fields import (
 from ._providers import well_known
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from promptspan._reading import Usage
 
 SHAPE = "chat_completions"
@@ -133,10 +135,18 @@ def speaker_of(response: Any) -> str:
         return ""
     hidden = fields.get("_hidden_params")
     if hidden is not None:
-        return well_known(text(hidden, "custom_llm_provider"))
+        asked = text(hidden, "litellm_model_name") or ""
+        return well_known(text(hidden, "custom_llm_provider") or asked.rpartition("/")[0].partition("/")[0])
     if fields.get("x_groq") is not None:
         return "groq"
     return "ollama" if fields.get("system_fingerprint") == "fp_ollama" else "openai"
+
+
+def _model(field: Callable[[str], Any]) -> str | None:
+    """Who answered; in LiteLLM's streams ``model`` is who was asked."""
+    hidden = field("_hidden_params")
+    answered = None if hidden is None else text(hidden, "provider_response_model")
+    return answered or as_text(field("model"))
 
 
 def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
@@ -196,7 +206,7 @@ def read(response: Any) -> Reading:
         shape=SHAPE,
         operation=a.OPERATION_TEXT_COMPLETION if field("object") == "text_completion" else a.OPERATION_CHAT,
         provider=speaker_of(response),
-        model=as_text(field("model")),
+        model=_model(field),
         response_id=as_text(field("id")),
         finish_reasons=tuple(finish),
         usage=read_usage(usage),
@@ -296,7 +306,7 @@ class Assembler:
         fields = fields_of(chunk)
         # Azure begins with a chunk that has neither.
         if self._model is None:
-            self._model = text(chunk, "model")
+            self._model = _model(fields.get)
         if self._id is None:
             self._id = text(chunk, "id")
             self._completion = self._completion or fields.get("object") == "text_completion"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_TOKENS = 2**53
+_LITELLM = "_hidden_params"
 _MAX_USD = 10**9
 
 
@@ -77,8 +78,16 @@ def _of_pydantic(source: Any) -> Any:
     fields: Any = getattr(source, "__dict__", None)
     if not is_dict(fields):
         return _Attributes(source)
+    # What a model does not declare (a gateway's extra fields), and LiteLLM's facts about the call.
     extra: Any = getattr(source, "__pydantic_extra__", None)
-    return {**extra, **fields} if extra and is_dict(extra) else fields
+    private: Any = getattr(source, "__pydantic_private__", None)
+    if extra and is_dict(extra):
+        fields = {**extra, **fields}
+    return (
+        {**fields, _LITELLM: private[_LITELLM]}
+        if private and is_dict(private) and _LITELLM in private
+        else fields
+    )
 
 
 _ways: dict[type[Any], Callable[[Any], Any]] = {}
