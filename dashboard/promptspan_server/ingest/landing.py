@@ -39,7 +39,6 @@ def land(handle: Handle, signal: Signal, bodies: Sequence[bytes], token: str) ->
     handle.insert(
         f"INSERT INTO otlp_{signal}_in ({_COLUMNS[signal]}) SETTINGS "
         f"format_schema = '{SCHEMA}:{_MESSAGES[signal]}', "
-        "input_format_protobuf_oneof_presence = 1, "
         f"insert_deduplication_token = '{quoted}', "
         "deduplicate_blocks_in_dependent_materialized_views = 1, "
         # One block, whatever the number of rows: the token names the whole group.

@@ -1,13 +1,13 @@
 -- Where the local store's OTLP receiver puts a body, as it came: the engine decodes the protobuf itself. Behind the view it is the
--- same way as the Collector's. A row is one Export*ServiceRequest; the messages are in ingest/schemas/otlp.proto, read with
--- input_format_protobuf_oneof_presence = 1 (so that an empty string differs from no value).
--- AnyValue is recursive, a table is not: an attribute may be a scalar, an array of scalars or a list of named scalars. What lies
--- deeper is kept as base64 of its protobuf bytes. (Three levels of declared types cost 100 ms of analysis at every insert.)
+-- same way as the Collector's. A row is one Export*ServiceRequest; the messages are in ingest/schemas/otlp.proto.
+-- AnyValue is recursive, a table is not: it stays in its protobuf bytes and becomes text in the view. (Declared types of its kinds cost
+-- twice as much per span, and 30 ms of analysis at every insert.) A value may be a scalar, an array of scalars or a list of named
+-- scalars. What lies deeper is kept as base64 of its protobuf bytes. Links are not read: nothing behind asks for them.
 
 CREATE TABLE otlp_traces_in
 (
     resource_spans Array(Tuple(
-        resource Tuple(attributes Array(Tuple(key String, value Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String)))),
+        resource Tuple(attributes Array(Tuple(key String, value String))),
         scope_spans Array(Tuple(
             scope Tuple(name String, version String),
             spans Array(Tuple(
@@ -19,43 +19,62 @@ CREATE TABLE otlp_traces_in
                 kind Int32,
                 start_time_unix_nano UInt64,
                 end_time_unix_nano UInt64,
-                attributes Array(Tuple(key String, value Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String))),
-                events Array(Tuple(time_unix_nano UInt64, name String, attributes Array(Tuple(key String, value Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String))))),
-                links Array(Tuple(trace_id String, span_id String, trace_state String, attributes Array(Tuple(key String, value Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String))))),
+                attributes Array(Tuple(key String, value String)),
+                events Array(Tuple(time_unix_nano UInt64, name String, attributes Array(Tuple(key String, value String)))),
                 status Tuple(message String, code Int32)))))))
 )
 ENGINE = Null;
 
 CREATE MATERIALIZED VIEW otlp_traces_in_mv TO otel_traces AS
 WITH
-    -- AnyValue as text, as the Collector's exporter writes it: a string as it is, bytes as base64, the rest as JSON.
-    -- An element of an array or list comes as protobuf bytes: a tag (10 string, 16 bool, 24 int, 33 double), then the value.
-    -- Strings have their length before them, seven bits a byte; so do integers consist of seven bits a byte, lowest first.
+    -- AnyValue as text, as the Collector's exporter writes it: a string as it is, bytes as base64, the rest as JSON. It comes as its
+    -- protobuf bytes: a tag ('\n' string, 16 bool, 24 int, '!' double, '*' array, '2' list of pairs, ':' bytes), then the value.
+    -- A length before a value has a byte for every seven bits of it; so has an integer. Lowest first, the high bit says that more follow.
+    (raw -> multiIf(length(raw) < 130, 3, length(raw) < 16387, 4, length(raw) < 2097156, 5, 6)) AS begin_of,
+    (raw -> substring(raw, begin_of(raw))) AS content_of,
     (raw -> multiIf(
-        startsWith(raw, '\n'), toJSONString(substring(raw, multiIf(length(raw) < 130, 3, length(raw) < 16387, 4, length(raw) < 2097156, 5, 6))),
-        startsWith(raw, char(16)), if(endsWith(raw, char(1)), 'true', 'false'),
+        startsWith(raw, '\n'), content_of(raw),
         startsWith(raw, char(24)), toString(reinterpretAsInt64(reinterpretAsFixedString(arraySum(
-            (place) -> bitShiftLeft(toUInt64(bitAnd(reinterpretAsUInt8(substring(raw, place + 2, 1)), 127)), 7 * place), range(toUInt64(greatest(length(raw), 1) - 1)))))),
+            place -> bitShiftLeft(toUInt64(bitAnd(reinterpretAsUInt8(substring(raw, place + 2, 1)), 127)), 7 * place), range(toUInt64(greatest(length(raw), 1) - 1)))))),
+        startsWith(raw, char(16)), if(endsWith(raw, char(1)), 'true', 'false'),
         startsWith(raw, '!'), toString(reinterpretAsFloat64(substring(raw, 2))),
-        raw = '', 'null',
-        toJSONString(base64Encode(raw)))) AS element,
-    ((kind, text, flag, whole, real, items, pairs, bytes) -> multiIf(
-        kind = 'string', text,
-        kind = 'int', toString(whole),
-        kind = 'double', toString(real),
-        kind = 'bool', toString(flag),
-        kind = 'array', concat('[', arrayStringConcat(arrayMap(item -> element(item), items), ','), ']'),
-        kind = 'kvlist', concat('{', arrayStringConcat(arrayMap(pair -> concat(toJSONString(pair.1), ':', element(pair.2)), pairs), ','), '}'),
-        base64Encode(bytes))) AS any_text,
-    (attributes -> CAST(
-        (
-            attributes.key,
-            arrayMap(
-                (kind, text, flag, whole, real, items, pairs, bytes) -> any_text(kind, text, flag, whole, real, items, pairs, bytes),
-                attributes.value.value, attributes.value.string_value, attributes.value.bool_value, attributes.value.int_value, attributes.value.double_value,
-                attributes.value.array_value.values, attributes.value.kvlist_value.values, attributes.value.bytes_value)
-        ),
-        'Map(LowCardinality(String), String)')) AS map_of,
+        startsWith(raw, ':'), base64Encode(content_of(raw)),
+        base64Encode(raw))) AS scalar,
+    -- The elements of an array or list, a thousand at most: each has a tag ('\n'), its length (three bytes of it are read) and its
+    -- bytes. First where they begin and the last one ends, then what is between. (A name for one value is an arrayMap of one.)
+    (raw -> arrayFold(
+        (found, place) -> if(
+            found[-1] > length(raw), found,
+            arrayPushBack(found, found[-1] + arrayMap(
+                size -> toUInt64(bitAnd(size, 127) + multiIf(
+                    bitAnd(size, 128) = 0, 2,
+                    bitAnd(size, 32768) = 0, 3 + bitAnd(bitShiftRight(size, 1), 16256),
+                    4 + bitAnd(bitShiftRight(size, 1), 16256) + bitAnd(bitShiftRight(size, 2), 2080768))),
+                [reinterpretAsUInt32(substring(raw, found[-1] + 1, 4))])[1])),
+        range(least(1000, countSubstrings(raw, '\n'))),
+        [toUInt64(begin_of(raw))])) AS places,
+    (raw -> arrayMap(
+        found -> arrayMap((begin, end) -> content_of(substring(raw, begin, end - begin)), arrayPopBack(found), arrayPopFront(found)), [places(raw)])[1]) AS elements,
+    (raw -> multiIf(
+        startsWith(raw, '\n'), content_of(raw),
+        substring(raw, 1, 1) NOT IN ('*', '2'), scalar(raw),
+        -- One short string is what most arrays hold.
+        startsWith(raw, '*') AND substring(raw, 5, 1) = '\n' AND length(raw) < 130 AND reinterpretAsUInt8(substring(raw, 4, 1)) = length(raw) - 4,
+            concat('[', toJSONString(substring(raw, 7)), ']'),
+        concat(
+            if(startsWith(raw, '*'), '[', '{'),
+            arrayStringConcat(arrayMap(
+                (name, tag, text) -> concat(name, multiIf(tag = '', 'null', tag IN (char(16), char(24), '!'), text, toJSONString(text))),
+                arrayMap(
+                    pair -> (pair.1, substring(pair.2, 1, 1), scalar(pair.2)),
+                    arrayMap(
+                        -- A pair is a name (up to 127 bytes) and a value, each with tag and length.
+                        item -> if(
+                            startsWith(raw, '*'), ('', item),
+                            (concat(toJSONString(substring(item, 3, reinterpretAsUInt8(substring(item, 2, 1)))), ':'), content_of(substring(item, 3 + reinterpretAsUInt8(substring(item, 2, 1)))))),
+                        elements(raw)))), ','),
+            if(startsWith(raw, '*'), ']', '}')))) AS any_text,
+    (attributes -> CAST((attributes.key, arrayMap(raw -> any_text(raw), attributes.value)), 'Map(LowCardinality(String), String)')) AS map_of,
     -- Nanoseconds beyond the year 2262 do not fit; 0005 sets such clocks right.
     (nanoseconds -> fromUnixTimestamp64Nano(toInt64(least(nanoseconds, 9223372036854775807)), 'UTC')) AS moment
 SELECT
@@ -66,49 +85,46 @@ SELECT
     span.trace_state AS TraceState,
     span.name AS SpanName,
     transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
+    maps[1] AS ResourceAttributes,
     ResourceAttributes['service.name'] AS ServiceName,
-    ResourceAttributes,
     ScopeName,
     ScopeVersion,
-    map_of(span.attributes) AS SpanAttributes,
+    maps[2] AS SpanAttributes,
     span.end_time_unix_nano - span.start_time_unix_nano AS Duration,
     transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
     span.status.message AS StatusMessage,
-    arrayMap(event -> moment(event.time_unix_nano), span.events) AS `Events.Timestamp`,
+    arrayMap(at -> moment(at), span.events.time_unix_nano) AS `Events.Timestamp`,
     span.events.name AS `Events.Name`,
-    arrayMap(event -> map_of(event.attributes), span.events) AS `Events.Attributes`,
-    arrayMap(id -> lower(hex(id)), span.links.trace_id) AS `Links.TraceId`,
-    arrayMap(id -> lower(hex(id)), span.links.span_id) AS `Links.SpanId`,
-    span.links.trace_state AS `Links.TraceState`,
-    arrayMap(link -> map_of(link.attributes), span.links) AS `Links.Attributes`
+    arraySlice(maps, 3) AS `Events.Attributes`
 FROM
 (
     SELECT
-        map_of(resource_span.resource.attributes) AS ResourceAttributes,
+        span,
         scope_span.scope.name AS ScopeName,
         scope_span.scope.version AS ScopeVersion,
-        scope_span.spans AS spans
+        -- All attributes at once, because the engine analyses this text for each use of it.
+        arrayMap(attributes -> map_of(attributes), arrayConcat([resource_span.resource.attributes, span.attributes], span.events.attributes)) AS maps
     FROM otlp_traces_in
     ARRAY JOIN resource_spans AS resource_span
     ARRAY JOIN resource_span.scope_spans AS scope_span
-)
-ARRAY JOIN spans AS span;
+    ARRAY JOIN scope_span.spans AS span
+);
 
 CREATE TABLE otlp_logs_in
 (
     resource_logs Array(Tuple(
-        resource Tuple(attributes Array(Tuple(key String, value Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String)))),
+        resource Tuple(attributes Array(Tuple(key String, value String))),
         schema_url String,
         scope_logs Array(Tuple(
-            scope Tuple(name String, version String, attributes Array(Tuple(key String, value Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String)))),
+            scope Tuple(name String, version String, attributes Array(Tuple(key String, value String))),
             schema_url String,
             log_records Array(Tuple(
                 time_unix_nano UInt64,
                 observed_time_unix_nano UInt64,
                 severity_number Int32,
                 severity_text String,
-                body Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String),
-                attributes Array(Tuple(key String, value Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'kvlist' = 6, 'bytes' = 7), string_value String, bool_value Bool, int_value Int64, double_value Float64, array_value Tuple(values Array(String)), kvlist_value Tuple(values Array(Tuple(key String, value String))), bytes_value String))),
+                body String,
+                attributes Array(Tuple(key String, value String)),
                 flags UInt32,
                 trace_id String,
                 span_id String,
@@ -118,34 +134,49 @@ ENGINE = Null;
 
 CREATE MATERIALIZED VIEW otlp_logs_in_mv TO otel_logs AS
 WITH
-    -- AnyValue as text, as the Collector's exporter writes it: a string as it is, bytes as base64, the rest as JSON.
-    -- An element of an array or list comes as protobuf bytes: a tag (10 string, 16 bool, 24 int, 33 double), then the value.
-    -- Strings have their length before them, seven bits a byte; so do integers consist of seven bits a byte, lowest first.
+    -- As above.
+    (raw -> multiIf(length(raw) < 130, 3, length(raw) < 16387, 4, length(raw) < 2097156, 5, 6)) AS begin_of,
+    (raw -> substring(raw, begin_of(raw))) AS content_of,
     (raw -> multiIf(
-        startsWith(raw, '\n'), toJSONString(substring(raw, multiIf(length(raw) < 130, 3, length(raw) < 16387, 4, length(raw) < 2097156, 5, 6))),
-        startsWith(raw, char(16)), if(endsWith(raw, char(1)), 'true', 'false'),
+        startsWith(raw, '\n'), content_of(raw),
         startsWith(raw, char(24)), toString(reinterpretAsInt64(reinterpretAsFixedString(arraySum(
-            (place) -> bitShiftLeft(toUInt64(bitAnd(reinterpretAsUInt8(substring(raw, place + 2, 1)), 127)), 7 * place), range(toUInt64(greatest(length(raw), 1) - 1)))))),
+            place -> bitShiftLeft(toUInt64(bitAnd(reinterpretAsUInt8(substring(raw, place + 2, 1)), 127)), 7 * place), range(toUInt64(greatest(length(raw), 1) - 1)))))),
+        startsWith(raw, char(16)), if(endsWith(raw, char(1)), 'true', 'false'),
         startsWith(raw, '!'), toString(reinterpretAsFloat64(substring(raw, 2))),
-        raw = '', 'null',
-        toJSONString(base64Encode(raw)))) AS element,
-    ((kind, text, flag, whole, real, items, pairs, bytes) -> multiIf(
-        kind = 'string', text,
-        kind = 'int', toString(whole),
-        kind = 'double', toString(real),
-        kind = 'bool', toString(flag),
-        kind = 'array', concat('[', arrayStringConcat(arrayMap(item -> element(item), items), ','), ']'),
-        kind = 'kvlist', concat('{', arrayStringConcat(arrayMap(pair -> concat(toJSONString(pair.1), ':', element(pair.2)), pairs), ','), '}'),
-        base64Encode(bytes))) AS any_text,
-    (attributes -> CAST(
-        (
-            attributes.key,
-            arrayMap(
-                (kind, text, flag, whole, real, items, pairs, bytes) -> any_text(kind, text, flag, whole, real, items, pairs, bytes),
-                attributes.value.value, attributes.value.string_value, attributes.value.bool_value, attributes.value.int_value, attributes.value.double_value,
-                attributes.value.array_value.values, attributes.value.kvlist_value.values, attributes.value.bytes_value)
-        ),
-        'Map(LowCardinality(String), String)')) AS map_of
+        startsWith(raw, ':'), base64Encode(content_of(raw)),
+        base64Encode(raw))) AS scalar,
+    (raw -> arrayFold(
+        (found, place) -> if(
+            found[-1] > length(raw), found,
+            arrayPushBack(found, found[-1] + arrayMap(
+                size -> toUInt64(bitAnd(size, 127) + multiIf(
+                    bitAnd(size, 128) = 0, 2,
+                    bitAnd(size, 32768) = 0, 3 + bitAnd(bitShiftRight(size, 1), 16256),
+                    4 + bitAnd(bitShiftRight(size, 1), 16256) + bitAnd(bitShiftRight(size, 2), 2080768))),
+                [reinterpretAsUInt32(substring(raw, found[-1] + 1, 4))])[1])),
+        range(least(1000, countSubstrings(raw, '\n'))),
+        [toUInt64(begin_of(raw))])) AS places,
+    (raw -> arrayMap(
+        found -> arrayMap((begin, end) -> content_of(substring(raw, begin, end - begin)), arrayPopBack(found), arrayPopFront(found)), [places(raw)])[1]) AS elements,
+    (raw -> multiIf(
+        startsWith(raw, '\n'), content_of(raw),
+        substring(raw, 1, 1) NOT IN ('*', '2'), scalar(raw),
+        -- One short string is what most arrays hold.
+        startsWith(raw, '*') AND substring(raw, 5, 1) = '\n' AND length(raw) < 130 AND reinterpretAsUInt8(substring(raw, 4, 1)) = length(raw) - 4,
+            concat('[', toJSONString(substring(raw, 7)), ']'),
+        concat(
+            if(startsWith(raw, '*'), '[', '{'),
+            arrayStringConcat(arrayMap(
+                (name, tag, text) -> concat(name, multiIf(tag = '', 'null', tag IN (char(16), char(24), '!'), text, toJSONString(text))),
+                arrayMap(
+                    pair -> (pair.1, substring(pair.2, 1, 1), scalar(pair.2)),
+                    arrayMap(
+                        item -> if(
+                            startsWith(raw, '*'), ('', item),
+                            (concat(toJSONString(substring(item, 3, reinterpretAsUInt8(substring(item, 2, 1)))), ':'), content_of(substring(item, 3 + reinterpretAsUInt8(substring(item, 2, 1)))))),
+                        elements(raw)))), ','),
+            if(startsWith(raw, '*'), ']', '}')))) AS any_text,
+    (attributes -> CAST((attributes.key, arrayMap(raw -> any_text(raw), attributes.value)), 'Map(LowCardinality(String), String)')) AS map_of
 SELECT
     fromUnixTimestamp64Nano(toInt64(least(if(record.time_unix_nano = 0, record.observed_time_unix_nano, record.time_unix_nano), 9223372036854775807)), 'UTC') AS Timestamp,
     lower(hex(record.trace_id)) AS TraceId,
@@ -154,9 +185,7 @@ SELECT
     record.severity_text AS SeverityText,
     toUInt8(greatest(least(record.severity_number, 255), 0)) AS SeverityNumber,
     ResourceAttributes['service.name'] AS ServiceName,
-    any_text(
-        record.body.value, record.body.string_value, record.body.bool_value, record.body.int_value, record.body.double_value,
-        record.body.array_value.values, record.body.kvlist_value.values, record.body.bytes_value) AS Body,
+    any_text(record.body) AS Body,
     ResourceSchemaUrl,
     ResourceAttributes,
     ScopeSchemaUrl,
