@@ -66,3 +66,19 @@ def test_prices_are_listed_and_shown_with_their_dates(promptspan: Run, local_sto
     missing = promptspan("prices", "show", "gpt-99", local_store.reader)
     assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
     assert "no model gpt-99" in missing.stderr
+
+
+def test_for_a_cluster_a_rehearsal_prints_the_sql(promptspan: Run, local_store: LocalStore) -> None:
+    done = promptspan("migrate", local_store.writer, "--cluster=many", "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "CREATE TABLE IF NOT EXISTS llm_calls_local ON CLUSTER `many`" in done.stdout
+    assert "Distributed(`many`, `default`, llm_calls_local, cityHash64(trace_id))" in done.stdout
+
+
+def test_a_store_of_one_server_is_not_made_a_cluster(promptspan: Run, local_store: LocalStore) -> None:
+    done = promptspan("migrate", local_store.writer, "--cluster=many")
+    assert done.returncode == 2
+    assert "this store is of one server" in done.stderr
+    wrong = promptspan("migrate", local_store.writer, "--cluster=no name")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "'no name' is no name of a cluster" in wrong.stderr

@@ -14,6 +14,15 @@ def migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            help="Make replicated tables on all nodes of this cluster (as in remote_servers) and distributed "
+            "ones over them. With --dry-run, print the SQL.",
+            show_default=False,
+        ),
+    ] = None,
     dsn: DsnOption = None,
 ) -> None:
     """Bring the store's tables and prices to this version.
@@ -25,15 +34,24 @@ def migrate(
     from promptspan_server.cli.failure import CommandError
     from promptspan_server.pricing.contracts import PriceFileError
     from promptspan_server.pricing.sync import sync_prices
+    from promptspan_server.store.cluster import Cluster
     from promptspan_server.store.executor import ClientExecutor
-    from promptspan_server.store.migrate import MigrationError, load_migrations, pending_migrations
+    from promptspan_server.store.migrate import MigrationError, load_migrations, pending_migrations, script
     from promptspan_server.store.migrate import migrate as apply
 
-    with connected(writer(chosen_dsn(dsn), given=dsn is not None)) as client:
+    store = writer(chosen_dsn(dsn), given=dsn is not None)
+    try:
+        where = Cluster(cluster, store.database) if cluster is not None else None
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if where is not None and dry_run:
+        print(script(where), end="")
+        return
+    with connected(store) as client:
         executor = ClientExecutor(client)
         try:
             pending = pending_migrations(executor)
-            done = frozenset[str]() if dry_run else frozenset(apply(executor))
+            done = frozenset[str]() if dry_run else frozenset(apply(executor, cluster=where))
             for migration in load_migrations():
                 print(f"{_name(migration)}  {_outcome(migration, pending, done)}")
             if dry_run:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from promptspan_server.store.split import split_statements
 
 if TYPE_CHECKING:
+    from promptspan_server.store.cluster import Cluster
     from promptspan_server.store.executor import Executor
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -108,7 +109,7 @@ def pending_migrations(executor: Executor, *, folder: Path = MIGRATIONS) -> list
     return [migration for migration in migrations if migration.version not in applied]
 
 
-def migrate(executor: Executor, *, folder: Path = MIGRATIONS) -> list[str]:
+def migrate(executor: Executor, *, folder: Path = MIGRATIONS, cluster: Cluster | None = None) -> list[str]:
     """Bring a store's schema up to date. Does nothing if it is.
 
     A statement that fails leaves its file unrecorded and the earlier statements of that file in place.
@@ -118,21 +119,24 @@ def migrate(executor: Executor, *, folder: Path = MIGRATIONS) -> list[str]:
     Args:
         executor: Where to apply.
         folder: Where the files are.
+        cluster: Make the tables on all nodes of this cluster; `executor` speaks to one of them.
 
     Returns:
         Names of the files applied now, in order.
 
     Raises:
-        MigrationError: See `pending_migrations`.
+        MigrationError: See `pending_migrations`; or the store is of one server and not of a cluster.
         StoreError: A statement failed.
     """
+    _check_kind(executor, cluster)
     pending = pending_migrations(executor, folder=folder)
     if pending:
-        executor.command(_RECORD)
+        for statement in statements(_RECORD, cluster):
+            executor.command(statement)
     names: list[str] = []
     for migration in pending:
-        for statement in split_statements(migration.sql):
-            executor.command(_repeatable(statement))
+        for statement in statements(migration.sql, cluster):
+            executor.command(statement)
         executor.insert(
             "schema_migrations",
             ["version", "name", "sha256"],
@@ -140,6 +144,37 @@ def migrate(executor: Executor, *, folder: Path = MIGRATIONS) -> list[str]:
         )
         names.append(f"{migration.version:04}_{migration.name}")
     return names
+
+
+def statements(sql: str, cluster: Cluster | None = None) -> list[str]:
+    """The statements of a file, as they are run: what exists already is left as it is."""
+    found = split_statements(sql)
+    if cluster is None:
+        return [_repeatable(statement) for statement in found]
+    return [rendered for statement in found for rendered in cluster.render(statement)]
+
+
+def script(cluster: Cluster, folder: Path = MIGRATIONS) -> str:
+    """Everything that `migrate` runs on an empty cluster, as one file of SQL for a person to read."""
+    parts = [f"-- {m.version:04}_{m.name}\n{_joined(m.sql, cluster)}" for m in load_migrations(folder)]
+    return f"{_joined(_RECORD, cluster)}\n" + "\n".join(parts)
+
+
+def _joined(sql: str, cluster: Cluster) -> str:
+    return "".join(f"{statement};\n" for statement in statements(sql, cluster))
+
+
+def _check_kind(executor: Executor, cluster: Cluster | None) -> None:
+    found = executor.rows(
+        "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    )
+    if not found:
+        return
+    replicated = str(found[0][0]).startswith("Replicated")
+    if cluster is not None and not replicated:
+        raise MigrationError("this store is of one server: a cluster needs a database of its own")
+    if cluster is None and replicated:
+        raise MigrationError("this store is of a cluster: say --cluster NAME, so that every node is migrated")
 
 
 _CREATE = re.compile(
