@@ -274,6 +274,8 @@ class Call(Span):
             known[a.GEN_AI_PROMPT_NAME] = prompt.name
             known[a.GEN_AI_PROMPT_VERSION] = prompt.version
         known[a.PROMPTSPAN_PROMPT_TEMPLATE_HASH] = prompt.template_hash
+        if prompt.git_commit:
+            known[a.PROMPTSPAN_PROMPT_GIT_COMMIT] = prompt.git_commit
         return known
 
     def identity(self) -> dict[str, Any]:

@@ -41,6 +41,9 @@ def traced_prompt(
     tenant: str | None = None,
     tags: Sequence[str] = (),
     variant: str | None = None,
+    attempt: int | None = None,
+    cached: bool | None = None,
+    fallback_of: str | None = None,
     operation: str | None = None,
     capture_content: bool = True,
     expect_json: bool = False,
@@ -56,6 +59,9 @@ def traced_prompt(
     tenant: str | None = None,
     tags: Sequence[str] = (),
     variant: str | None = None,
+    attempt: int | None = None,
+    cached: bool | None = None,
+    fallback_of: str | None = None,
     operation: str | None = None,
     capture_content: bool = True,
     expect_json: bool = False,
@@ -75,6 +81,10 @@ def traced_prompt(
         tenant: Customer or team.
         tags: Free words to filter by.
         variant: Arm of a rollout.
+        attempt: Which try its calls are, 1 for the first; where it changes from call to call, say it inside:
+            ``current_span().annotate(attempt=2)``. So with the next two.
+        cached: Whether its answers come from a cache of your own.
+        fallback_of: Model that should have answered.
         operation: GenAI operation name, where what the response shows is not right; ``invoke_workflow`` for a
             function whose tokens are counted elsewhere.
         capture_content: False keeps this function's texts in the process even where ``configure`` captures
@@ -105,6 +115,9 @@ def traced_prompt(
             tenant=tenant,
             tags=tags,
             variant=variant,
+            attempt=attempt,
+            cached=cached,
+            fallback_of=fallback_of,
             operation=operation,
             capture_content=capture_content,
             expect_json=expect_json,

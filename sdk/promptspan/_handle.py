@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _attributes as a
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _NOTE = Guard("current_span()")
 _MOST_FLAGS = 32
+_log = logging.getLogger("promptspan")
+_said: set[str] = set()
 _MOST_TOKENS = 1 << 53
 
 
@@ -134,10 +137,10 @@ class CallSpan:
         """
         self._note(
             {
-                a.PROMPTSPAN_CONTEXT_TOKENS: tokens,
-                a.PROMPTSPAN_CONTEXT_DOCUMENTS: documents,
-                a.PROMPTSPAN_CONTEXT_STALE_S: stale_s,
-                a.PROMPTSPAN_CONTEXT_TRUNCATED: truncated,
+                a.PROMPTSPAN_CONTEXT_TOKENS: _fit("tokens", tokens, _tokens(tokens)),
+                a.PROMPTSPAN_CONTEXT_DOCUMENTS: _fit("documents", documents, _tokens(documents)),
+                a.PROMPTSPAN_CONTEXT_STALE_S: _fit("stale_s", stale_s, _seconds(stale_s)),
+                a.PROMPTSPAN_CONTEXT_TRUNCATED: _fit("truncated", truncated, _truth(truncated)),
             }
         )
 
@@ -175,8 +178,8 @@ class CallSpan:
                 a.SESSION_ID: session_id,
                 a.GEN_AI_CONVERSATION_ID: conversation_id,
                 a.PROMPTSPAN_VARIANT: variant,
-                a.PROMPTSPAN_ATTEMPT: attempt,
-                a.PROMPTSPAN_CACHED: cached,
+                a.PROMPTSPAN_ATTEMPT: _fit("attempt", attempt, _tokens(attempt) or None),
+                a.PROMPTSPAN_CACHED: _fit("cached", cached, _truth(cached)),
                 a.PROMPTSPAN_FALLBACK_OF: fallback_of,
             }
         )
@@ -196,6 +199,29 @@ def _tokens(value: Any) -> int | None:
         return None
     count = int.__index__(value)
     return count if 0 <= count < _MOST_TOKENS else None
+
+
+def _seconds(value: Any) -> float | None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < _MOST_TOKENS:
+        return None
+    return float(value)
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _fit(name: str, given: Any, value: Any) -> Any:
+    """A value that makes sense; said once by name where what was given does not."""
+    if given is not None and value is None and name not in _said:
+        _said.add(name)
+        _log.warning(
+            "promptspan: %s=%s makes no sense and is left out (tokens, documents: 0 and more; "
+            "attempt: 1 and more; stale_s: seconds; truncated, cached: True or False)",
+            name,
+            repr(given) if type(given) in (int, float) else f"<{type(given).__name__}>",
+        )
+    return value
 
 
 _NO_CALL = CallSpan(None)

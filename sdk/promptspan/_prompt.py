@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._context import current_call
+from ._git import commit_of
 from ._kinds import is_dict, is_list
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Prompt:
         model: The model that it was written for.
         variables: Names of the placeholders; found in the template if not given.
         share_template: Whether the template's text may be sent (it is code, not a user's data).
+        file: Where it was read from, empty if it was not.
+        git_commit: Commit of the working tree that the file is in, empty if it is in none.
         template_hash: SHA-256 of the template in hexadecimal digits, empty without a template.
     """
 
@@ -56,6 +59,8 @@ class Prompt:
     model: str = ""
     variables: tuple[str, ...] = ()
     share_template: bool = True
+    file: str = field(default="", repr=False, compare=False)
+    git_commit: str = field(default="", repr=False, compare=False)
     template_hash: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -84,7 +89,9 @@ class Prompt:
 
         The front matter may have ``name`` (default: the file's name without its ending), ``version``,
         ``owner``, ``description``, ``model``, ``variables`` (list of names) and ``share_template``. The body
-        is the template. ``{{> other.md}}`` puts the body of another file in its place, relative to this one.
+        is the template. ``{{> other.md}}`` puts the body of another file in its place, relative to this one;
+        it is part of the template, and so of its hash. The version is given in quotes, or follows from the
+        template; the commit is that of the git repository around the file, if there is one.
 
         Raises:
             PromptError: The file cannot be read or is not a prompt; the message names the file and the
@@ -110,6 +117,8 @@ class Prompt:
                 model=_scalar(file, front, "model"),
                 variables=variables,
                 share_template=share,
+                file=str(file),
+                git_commit=commit_of(file),
             )
         except PromptError as error:
             message = str(error)
@@ -133,6 +142,7 @@ class Prompt:
         if problems:
             expected = _listed(sorted(wanted)) if wanted else "none"
             which = f"prompt {self.name!r} version {self.version!r}"
+            which = f"{self.file}: {which}" if self.file else which
             raise PromptError(f"{which}: {'; '.join(problems)} (its variables: {expected})")
         values = {name: str(value) for name, value in variables.items()}
         # One pass over the template: braces inside a value are never read as placeholders.
@@ -220,12 +230,18 @@ def _variables(file: Path, value: Any) -> tuple[str, ...]:
 
 def _include(file: Path, body: str, chain: tuple[Path, ...]) -> str:
     def included(match: re.Match[str]) -> str:
-        target = (file.parent / match.group(1)).resolve()
+        name = match.group(1)
+        target = (file.parent / name).resolve()
         if target in chain:
-            raise PromptError(f"{file}: {match.group(1)} includes itself")
+            round_ = " -> ".join(each.name for each in (*chain[chain.index(target) :], target))
+            raise PromptError(f"{file}: includes itself: {round_}")
         if len(chain) > _MAX_INCLUDES:
             raise PromptError(f"{file}: more than {_MAX_INCLUDES} templates inside each other")
-        return _include(target, _read_file(target)[1], (*chain, target))
+        try:
+            inner = _read_file(target)[1]
+        except PromptError as error:
+            raise PromptError(f"{file}: it includes {name}: {error}") from None
+        return _include(target, inner, (*chain, target))
 
     return _INCLUDE.sub(included, body)
 

@@ -71,6 +71,9 @@ class Spec:
         tenant: str | None,
         tags: Sequence[str],
         variant: str | None,
+        attempt: int | None,
+        cached: bool | None,
+        fallback_of: str | None,
         operation: str | None,
         capture_content: bool,
         expect_json: bool,
@@ -97,8 +100,12 @@ class Spec:
             {
                 a.CODE_FUNCTION_NAME: self.function_name,
                 a.PROMPTSPAN_PROMPT_OWNER: self.prompt and self.prompt.owner,
+                a.PROMPTSPAN_PROMPT_GIT_COMMIT: self.prompt and self.prompt.git_commit,
                 a.PROMPTSPAN_TAGS: tuple(str(tag) for tag in tags),
                 a.PROMPTSPAN_VARIANT: variant,
+                a.PROMPTSPAN_ATTEMPT: attempt,
+                a.PROMPTSPAN_CACHED: cached,
+                a.PROMPTSPAN_FALLBACK_OF: fallback_of,
             }
         )
         self.kinds: dict[tuple[Any, ...], tuple[str, Shared]] = {}

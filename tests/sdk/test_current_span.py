@@ -202,3 +202,41 @@ class TestScores:
         with pytest.raises(ValueError, match=words):
             record_score(**arguments)
         assert recorded.all() == []
+
+
+def test_context_that_makes_no_sense_is_left_out_and_said_once(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptspan._handle._said", set[str]())
+    wrong: Any = "many"
+
+    @traced_prompt
+    def ask() -> None:
+        span = current_span()
+        for _ in range(2):
+            span.context(tokens=wrong, documents=-1, stale_s=float("nan"), truncated=wrong)
+            span.annotate(attempt=0, cached=wrong)
+        span.context(documents=3, stale_s=2)
+
+    ask()
+    attributes = recorded.attributes()
+    assert attributes["promptspan.context.documents"] == 3
+    assert attributes["promptspan.context.stale_s"] == 2.0
+    assert not {"promptspan.context.tokens", "promptspan.context.truncated", "promptspan.attempt"} & set(
+        attributes
+    )
+    assert caplog.text.count("tokens=<str> makes no sense and is left out") == 1
+    assert caplog.text.count("makes no sense") == 6
+
+
+def test_what_a_call_is_can_be_said_by_the_decorator_and_inside(recorded: Recorded) -> None:
+    @traced_prompt(variant="b", attempt=2, cached=False, fallback_of="gpt-5")
+    def ask(more: bool) -> None:
+        if more:
+            current_span().annotate(variant="c", attempt=3, cached=True, fallback_of="gpt-6")
+
+    ask(False)
+    ask(True)
+    keys = [f"promptspan.{name}" for name in ("variant", "attempt", "cached", "fallback_of")]
+    said = [tuple((span.attributes or {})[key] for key in keys) for span in recorded.all()]
+    assert said == [("b", 2, False, "gpt-5"), ("c", 3, True, "gpt-6")]

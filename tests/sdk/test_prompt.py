@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,11 +127,90 @@ def test_other_files_are_included_and_count_for_the_version(tmp_path: Path) -> N
     assert Prompt.from_file(file).version != first.version
 
 
-def test_a_file_that_includes_itself_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_includes_itself_is_refused_with_the_way_round(tmp_path: Path) -> None:
     written(tmp_path, "{{> b.md}}", "a.md")
-    written(tmp_path, "{{> a.md}}", "b.md")
-    with pytest.raises(PromptError, match="includes itself"):
+    written(tmp_path, "{{> c.md}}", "b.md")
+    written(tmp_path, "{{> b.md}}", "c.md")
+    with pytest.raises(PromptError, match=r"c\.md: includes itself: b\.md -> c\.md -> b\.md"):
         Prompt.from_file(tmp_path / "a.md")
+
+
+def test_an_included_file_that_is_absent_is_named_with_who_includes_it(tmp_path: Path) -> None:
+    file = written(tmp_path, "{{> parts/tone.md}}")
+    with pytest.raises(PromptError, match=r"summary\.md: it includes parts/tone\.md: .*no such prompt file"):
+        Prompt.from_file(file)
+
+
+def test_a_missing_variable_names_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, FILE)
+    with pytest.raises(PromptError, match="missing 'language'; unknown 'lang'") as caught:
+        Prompt.from_file(file).render(mails="x", lang="y")
+    assert str(caught.value).startswith(f"{file}: prompt 'inbox-summary' version '7'")
+
+
+class TestGit:
+    @pytest.fixture
+    def repository(self, tmp_path: Path) -> Path:
+        if shutil.which("git") is None:
+            pytest.skip("git is not installed")
+        folder = tmp_path / "repository"
+        (folder / "prompts").mkdir(parents=True)
+        written(folder / "prompts", "Say {{word}}.", "say.md")
+        self.git(folder, "init", "-q", "-b", "main")
+        self.git(folder, "add", ".")
+        self.git(folder, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "say")
+        return folder
+
+    def git(self, folder: Path, *command: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *command], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    @pytest.mark.parametrize("state", ["loose", "packed", "detached"])
+    def test_the_commit_is_that_of_the_working_tree(self, repository: Path, state: str) -> None:
+        if state == "packed":
+            self.git(repository, "pack-refs", "--all")
+        elif state == "detached":
+            self.git(repository, "checkout", "-q", "--detach")
+        prompt = Prompt.from_file(repository / "prompts" / "say.md")
+        assert prompt.git_commit == self.git(repository, "rev-parse", "HEAD")
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_a_worktree_has_its_own(self, repository: Path, tmp_path: Path, packed: bool) -> None:
+        tree = tmp_path / "tree"
+        self.git(repository, "worktree", "add", "-q", "-b", "other", str(tree))
+        written(tree / "prompts", "Sing {{word}}.", "say.md")
+        self.git(tree, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "sing")
+        if packed:
+            self.git(repository, "pack-refs", "--all")
+        commit = Prompt.from_file(tree / "prompts" / "say.md").git_commit
+        assert commit == self.git(tree, "rev-parse", "HEAD") != self.git(repository, "rev-parse", "HEAD")
+
+    @pytest.mark.parametrize(
+        "head", ["", "ref: refs/heads/absent", "ref: ../../etc/passwd", "ref: refs/../HEAD", "0000", "\x00"]
+    )
+    def test_without_one_it_is_empty(self, tmp_path: Path, head: str) -> None:
+        file = written(tmp_path, "Say")
+        (tmp_path / ".git").mkdir()
+        (tmp_path / ".git" / "HEAD").write_text(head)
+        assert Prompt.from_file(file).git_commit == ""
+
+    def test_it_is_on_the_spans(self, repository: Path, recorded: Recorded) -> None:
+        prompt = Prompt.from_file(repository / "prompts" / "say.md")
+
+        @traced_prompt(prompt=prompt)
+        def by_the_decorator() -> str:
+            return "x"
+
+        @traced_prompt
+        def by_rendering() -> str:
+            return prompt.render(word="x")
+
+        by_the_decorator()
+        by_rendering()
+        commits = [(span.attributes or {})["promptspan.prompt.git_commit"] for span in recorded.all()]
+        assert commits == [prompt.git_commit] * 2
 
 
 def test_a_prompt_needs_a_name() -> None:
