@@ -90,8 +90,8 @@ def record_score(
         response_id: The provider's id of the response, in place of the two.
 
     Raises:
-        ValueError: There is no call to attach the score to, an id is not in its form, or neither value nor
-            label is given.
+        ValueError: There is no call to attach the score to, an id is not in its form, neither value nor label
+            is given, or the value is no finite number. So also where nothing is recorded.
     """
     name = _text("a score's name", name)
     if not name:
@@ -109,6 +109,8 @@ def record_score(
         trace_id, span_id = f"{call.trace_id:032x}", f"{call.span_id:016x}"
     trace_id = "" if trace_id is None else _text("trace_id", trace_id).lower()
     span_id = "" if span_id is None else _text("span_id", span_id).lower()
+    if span_id and not trace_id:
+        raise ValueError("a span_id needs its trace_id")
     if trace_id and not _TRACE_ID.match(trace_id):
         raise ValueError(f"trace_id must be 32 hexadecimal digits, not {trace_id!r}")
     if span_id and not _SPAN_ID.match(span_id):

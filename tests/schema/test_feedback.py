@@ -76,3 +76,45 @@ def test_the_sdks_losses_are_the_latest_numbers_of_each_process(store: Store) ->
     assert store.rows("SELECT service, instance_id, emitted, delivered, dropped FROM sdk_losses FINAL") == [
         ("inbox", "process-1", 25, 22, {"queue_full": 3})
     ]
+
+
+_CHAT: Mapping[str, Value] = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 1,
+    "gen_ai.usage.output_tokens": 1,
+    "gen_ai.prompt.name": "summarise",
+}
+
+
+def test_a_score_meets_its_call_by_span_or_by_response_id(store: Store) -> None:
+    by_span = Span({**_CHAT, "gen_ai.prompt.version": "1", "gen_ai.response.id": "r-1"})
+    by_response = Span({**_CHAT, "gen_ai.prompt.version": "2", "gen_ai.response.id": "r-2"})
+    around = Span(
+        {**_CHAT, "gen_ai.operation.name": "invoke_workflow", "gen_ai.response.id": "r-2"}, name="around"
+    )
+    store.land(traces(by_span, by_response, around, Span(_CHAT)))
+    scored: Mapping[str, Value] = {"gen_ai.evaluation.name": "helpful", "gen_ai.evaluation.score.value": 1.0}
+    store.land(
+        traces(
+            Span(
+                {
+                    **scored,
+                    "promptspan.score.trace_id": by_span.trace_id,
+                    "promptspan.score.span_id": by_span.span_id,
+                    "gen_ai.response.id": "r-1",
+                },
+                name="gen_ai.evaluation.result",
+            ),
+            Span({**scored, "gen_ai.response.id": "r-2"}, name="gen_ai.evaluation.result"),
+            Span({**scored, "gen_ai.response.id": "nobody's"}, name="gen_ai.evaluation.result"),
+        )
+    )
+    assert store.rows(
+        "SELECT prompt_version, score, score_value, response_id, span_id FROM call_scores "
+        "WHERE ts > now() - INTERVAL 1 YEAR ORDER BY prompt_version"
+    ) == [
+        ("1", "helpful", 1.0, "r-1", by_span.span_id),
+        ("2", "helpful", 1.0, "r-2", by_response.span_id),
+    ]
+    assert store.rows("SELECT trace_id, span_id FROM scores FINAL WHERE response_id = 'r-2'") == [("", "")]

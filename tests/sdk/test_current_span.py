@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import promptspan
 from promptspan import CallSpan, current_span, record_score, traced_prompt
 
 if TYPE_CHECKING:
@@ -193,7 +194,8 @@ class TestScores:
             ({"name": "a", "value": 1}, "which call"),
             ({"name": "a", "value": float("nan"), "response_id": "r"}, "finite"),
             ({"name": "a", "value": 1, "trace_id": "xyz"}, "32 hexadecimal"),
-            ({"name": "a", "value": 1, "span_id": "xyz"}, "16 hexadecimal"),
+            ({"name": "a", "value": 1, "trace_id": "ab" * 16, "span_id": "xyz"}, "16 hexadecimal"),
+            ({"name": "a", "value": 1, "span_id": "ab" * 8}, "needs its trace_id"),
         ],
     )
     def test_a_score_for_nothing_is_refused(
@@ -202,6 +204,10 @@ class TestScores:
         with pytest.raises(ValueError, match=words):
             record_score(**arguments)
         assert recorded.all() == []
+        promptspan.shutdown()
+        with pytest.raises(ValueError, match=words):
+            record_score(**arguments)
+        record_score("a", 1, response_id="r")  # nothing is recorded, and nothing is wrong
 
 
 def test_context_that_makes_no_sense_is_left_out_and_said_once(

@@ -20,7 +20,11 @@ WHERE EventName = 'gen_ai.evaluation.result' OR LogAttributes['event.name'] = 'g
 CREATE MATERIALIZED VIEW scores_from_spans_mv TO scores AS
 SELECT
     if(Timestamp > now64(9, 'UTC') + INTERVAL 1 HOUR OR Timestamp < now64(9, 'UTC') - INTERVAL 30 DAY, now64(9, 'UTC'), Timestamp) AS ts,
-    if(SpanAttributes['promptspan.score.trace_id'] != '', SpanAttributes['promptspan.score.trace_id'], TraceId) AS trace_id,
+    -- A score by response id alone is a trace of its own, which is nobody's.
+    multiIf(
+        SpanAttributes['promptspan.score.trace_id'] != '', SpanAttributes['promptspan.score.trace_id'],
+        ParentSpanId = '' AND SpanAttributes['gen_ai.response.id'] != '', '',
+        TraceId) AS trace_id,
     if(SpanAttributes['promptspan.score.trace_id'] != '', SpanAttributes['promptspan.score.span_id'], ParentSpanId) AS span_id,
     SpanAttributes['gen_ai.response.id'] AS response_id,
     ServiceName AS service,
@@ -31,6 +35,32 @@ SELECT
     SpanId AS source_id
 FROM otel_traces
 WHERE SpanName = 'gen_ai.evaluation.result';
+
+-- Each score with the call that it judges, whichever way it names it: by its span, or by the provider's response id.
+-- For example: SELECT prompt_version, avg(score_value) FROM call_scores WHERE ts > now() - INTERVAL 1 DAY GROUP BY prompt_version
+CREATE VIEW call_scores AS
+SELECT
+    s.name AS score,
+    s.value AS score_value,
+    s.label AS score_label,
+    s.explanation AS score_explanation,
+    s.ts AS scored_at,
+    c.*
+FROM llm_calls_once AS c
+INNER JOIN (SELECT * FROM scores FINAL WHERE trace_id != '' AND span_id != '') AS s
+    ON s.trace_id = c.trace_id AND s.span_id = c.span_id
+UNION ALL
+SELECT
+    s.name AS score,
+    s.value AS score_value,
+    s.label AS score_label,
+    s.explanation AS score_explanation,
+    s.ts AS scored_at,
+    c.*
+FROM llm_calls_once AS c
+INNER JOIN (SELECT * FROM scores FINAL WHERE response_id != '' AND (trace_id = '' OR span_id = '')) AS s
+    ON s.response_id = c.response_id
+WHERE c.billable;
 
 -- The loss ledger that our SDK sends along with its data, as resource attributes.
 CREATE MATERIALIZED VIEW sdk_losses_mv TO sdk_losses AS
