@@ -153,7 +153,8 @@ def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
                 yield said, trusted
         elif depth < _MOST_DEPTH and is_dict(value):
             fields = mapped(value)
-            own = trusted or fields.get("role") in _TRUSTED_ROLES
+            role = fields.get("role")
+            own = trusted or (type(role) is str and role in _TRUSTED_ROLES)
             waiting += [(item, own, depth + 1) for key, item in fields.items() if key not in _UNREAD_NAMES]
         elif depth < _MOST_DEPTH and is_list(value):
             waiting += [(item, trusted, depth + 1) for item in listed(value)[:_MOST_LEAVES]]

@@ -40,11 +40,13 @@ def driver(
             try:
                 item = step(value)
             except StopIteration as stop:
+                value = None
                 if call is not None and token is not None:
                     leave(call.context, token)
                     call.ended(stop.value)
                 return stop.value
             except BaseException as exc:
+                value = None  # what was thrown in holds this frame, and so would hold itself
                 if call is not None and token is not None:
                     leave(call.context, token)
                     call.failed(exc)
@@ -85,11 +87,13 @@ def async_driver(
             try:
                 item = await step(value)
             except StopAsyncIteration:
+                value = None
                 if call is not None and token is not None:
                     leave(call.context, token)
                     call.ended(None)
                 return
             except BaseException as exc:
+                value = None  # what was thrown in holds this frame, and so would hold itself
                 if call is not None and token is not None:
                     leave(call.context, token)
                     call.failed(exc)

@@ -354,6 +354,19 @@ class Pipeline:
             self._store.close()
         else:
             sender.join(_LAST_WAIT_S)  # it ends now, or with the request that it waits for
+        self._tell_losses()
+
+    def _tell_losses(self) -> None:
+        """The last word on what no report will carry any more."""
+        stats = self._ledger.stats()
+        lost = {**stats.adopted.dropped}
+        for reason, count in stats.dropped.items():
+            lost[reason] = lost.get(reason, 0) + count
+        if stats.queued:
+            lost["not sent in time"] = stats.queued
+        if lost:
+            named = ", ".join(f"{count} {reason}" for reason, count in lost.items())
+            _log.warning("promptspan: %d spans were lost: %s", sum(lost.values()), named)
 
     def _at_exit(self) -> None:
         self._finish(self._config.exit_timeout_s)

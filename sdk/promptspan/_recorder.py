@@ -76,6 +76,7 @@ class _State:
         self.lock = threading.Lock()
         self.settled = False
         self.recorder: Recorder | None = None
+        self.ended: Recorder | None = None  # shut down; its counts can still be asked for
 
     def after_fork(self) -> None:
         """In a forked child: calls that the parent began are the parent's to send."""
@@ -277,13 +278,14 @@ def shutdown(timeout_s: float = _SHUTDOWN_S) -> bool:
     """
     with _state.lock:
         recorder, _state.recorder = _state.recorder, None
+        _state.ended = recorder or _state.ended
         _state.settled = True
     return True if recorder is None else recorder.sink.shutdown(timeout_s)
 
 
 def stats() -> Stats:
     """Where all spans of this process are: emitted = delivered + spooled + queued + dropped (by reason)."""
-    recorder = _state.recorder
+    recorder = _state.recorder or _state.ended
     if recorder is not None:
         return recorder.sink.stats()
     from ._stats import Stats, Tally

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -340,3 +343,65 @@ def test_a_disk_that_fails_now_and_then_costs_nothing_and_sends_nothing_twice(
     assert pipeline.flush(20)
     assert dict(sink.names()) == {f"span-{number:06d}": 1 for number in range(1_500)}
     assert (pipeline.stats().delivered, pipeline.stats().dropped_total) == (1_500, 0)
+
+
+FILLED = """
+import json, subprocess, sys, time
+from pathlib import Path
+from faults.notes import balanced, config, emit, finished, SpanNote, wait_until_taken
+from promptspan import _spool
+from promptspan._pipeline import Pipeline
+
+_spool._DISK_RETRY_S = 0.05
+place = Path(sys.argv[2])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k,mode=700,ro", "tmpfs", place], check=True)
+pipeline = Pipeline(config(sys.argv[1], place))
+
+def facts():
+    assert wait_until_taken(pipeline)
+    stats = pipeline.stats()
+    assert balanced(stats)
+    return [stats.spooled, stats.queued, stats.dropped_total]
+
+emit(pipeline, 0, 100)
+read_only = facts()
+subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+time.sleep(0.06)
+emit(pipeline, 100, 2_000)
+full = facts()
+print(json.dumps([read_only, full]), flush=True)
+sys.stdin.readline()
+assert pipeline.flush(20)
+print(json.dumps(facts()), flush=True)
+"""
+
+
+def test_a_real_disk_that_is_read_only_and_then_full_loses_nothing(sink: Sink, tmp_path: Path) -> None:
+    """A file system of 200 KB, in a namespace of the process's own."""
+    allowed = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    if allowed.returncode:
+        pytest.skip("this user may not make a mount namespace")
+    tests = Path(__file__).resolve().parents[1]
+    sink.mode = status(503)
+    child = subprocess.Popen(
+        ["unshare", "-rm", sys.executable, "-c", FILLED, sink.endpoint, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent / "sdk")])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        read_only, full = json.loads(child.stdout.readline())
+        assert read_only == [0, 100, 0]
+        assert full[0] > 100
+        assert full[1] > 100
+        assert [sum(full), full[2]] == [2_100, 0]
+        sink.start_over()
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        assert json.loads(child.stdout.readline()) == [0, 0, 0]
+    assert child.returncode == 0
+    assert len(sink.names()) == 2_100
+    assert max(sink.names().values()) == 1

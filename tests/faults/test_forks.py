@@ -8,11 +8,13 @@ import signal
 import threading
 import time
 import warnings
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+import promptspan
 from faults.notes import balanced, config, emit
 from faults.sink import Sink, hang, ok
 from faults.workers import PIPELINE, pool_initialiser, work_in_pool
@@ -207,3 +209,90 @@ def test_workers_forked_from_a_configured_parent_deliver(
     assert pipeline.flush(10)
     assert len(sink.names()) == 205
     assert max(sink.names().values()) == 1
+
+
+def test_orphans_are_adopted_once_when_several_processes_start_at_the_same_moment(
+    sink: Sink, tmp_path: Path
+) -> None:
+    sink.stop()
+    for number in range(6):
+
+        def die(number: int = number) -> None:
+            pipeline = Pipeline(config(sink.endpoint, tmp_path))
+            emit(pipeline, 0, 100, f"dead{number}")
+            safe(pipeline)
+
+        assert joined(in_child(die)) == 0
+    sink.start()
+    left = list(tmp_path.rglob("*.seg"))
+    assert len(left) == 6
+    reading, writing = os.pipe()
+
+    def start(number: int) -> None:
+        os.close(writing)
+        os.read(reading, 1)  # all at once
+        pipeline = Pipeline(config(sink.endpoint, tmp_path))
+        emit(pipeline, 0, 1, f"live{number}")
+        assert pipeline.flush(20)
+        deadline = time.monotonic() + 20
+        while any(path.exists() for path in left) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        pipeline.shutdown(2)
+
+    children = [in_child(lambda number=number: start(number)) for number in range(5)]
+    os.close(writing)
+    os.close(reading)
+    assert [joined(child) for child in children] == [0] * 5
+    assert len(sink.names()) == 605
+    assert max(sink.names().values()) == 1
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def test_workers_of_a_server_that_loads_the_application_first_send_what_they_serve(
+    sink: Sink, tmp_path: Path
+) -> None:
+    """As gunicorn does it: configured and used before the fork, workers killed and started anew."""
+    promptspan.configure(service_name="preload", endpoint=sink.endpoint, spool=tmp_path)
+    try:
+
+        @promptspan.traced_prompt(name="served")
+        def serve(number: int) -> int:
+            return number
+
+        serve(0)
+        assert promptspan.flush(10)
+
+        def work() -> None:
+            assert promptspan.stats().emitted == 0
+            for number in range(50):
+                serve(number)
+            while promptspan.stats().queued:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def work_to_the_end() -> None:
+            for number in range(50):
+                serve(number)
+            assert promptspan.shutdown(10)
+
+        assert [joined(in_child(work)) for _ in range(3)] == [signal.SIGKILL] * 3
+        assert [joined(in_child(work_to_the_end)) for _ in range(2)] == [0] * 2
+        serve(1)
+        assert promptspan.flush(10)
+        assert sink.wait(lambda: ids(sink).total() >= 252), ids(sink).total()
+        assert promptspan.stats().emitted == promptspan.stats().delivered == 2
+    finally:
+        promptspan.shutdown(10)
+    assert ids(sink).total() == 252
+    assert max(ids(sink).values()) == 1  # no process repeats another's span, nor another's random numbers
+
+
+def ids(sink: Sink) -> Counter[bytes]:
+    """How often each span was stored, by its id."""
+    return Counter(
+        span.span_id
+        for received in sink.accepted
+        for resource in received.message.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    )

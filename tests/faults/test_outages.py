@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from email.utils import formatdate
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.notes import config, emit, finished, wait_until_spooled
-from faults.sink import Sink, in_turn, ok, status
+from faults.sink import Received, Sink, in_turn, ok, status
 from promptspan._buffer import MemoryStore
 from promptspan._encode import encode_span, framed
 from promptspan._pipeline import Pipeline
 from promptspan._sender import OtlpSender
+from promptspan._spool import Spool
 from promptspan._stats import Ledger
 from promptspan._transport_config import TransportConfig
 
@@ -62,33 +64,104 @@ def test_a_refused_backend_costs_no_span(
     assert not pipeline.stats().dropped
 
 
-def test_an_outage_of_an_hour_is_ridden_out_with_patience(sink: Sink) -> None:
-    """The real sender and the real refusals; only the pauses are not slept."""
-    sink.stop()
-    pauses: list[float] = []
+class Clock:
+    """Pauses that are not slept: time passes, and the application goes on with its work meanwhile."""
 
-    def pause(seconds: float, *, may_hurry: bool) -> bool:
-        assert may_hurry
-        pauses.append(seconds)
-        if sum(pauses) > 3_600 and len(sink.attempts) == 0:
-            sink.start()
+    def __init__(self, meanwhile: Callable[[float], None]) -> None:
+        self.pauses: list[float] = []
+        self.now_s = 0.0
+        self._meanwhile = meanwhile
+
+    def pause(self, seconds: float, *, may_hurry: bool) -> bool:
+        """What the sender calls between two attempts."""
+        del may_hurry
+        self.pauses.append(seconds)
+        self.now_s += seconds
+        self._meanwhile(self.now_s)
         return True
 
+
+class Counting(Sink):
+    """Remembers which numbers came and how often, and not the spans: they may be a million."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.seen = bytearray(most)
+        self.attempts = deque(maxlen=1)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+    def accept(self, received: Received) -> None:
+        with self.changed:
+            for name in received.names:
+                self.seen[int(name.split("-")[1])] += 1
+
+
+@pytest.mark.parametrize(
+    ("per_second", "spool_max_bytes"),
+    [(20, 256_000_000), (20, 4_000_000), pytest.param(2_000, 256_000_000, marks=pytest.mark.long)],
+)
+def test_an_outage_of_an_hour_costs_nothing_or_exactly_what_the_spool_cannot_hold(
+    tmp_path: Path, per_second: int, spool_max_bytes: int
+) -> None:
+    """The real spool, sender and refusals; only the pauses are not slept."""
+    total = per_second * 3_600
+    sink = Counting(total)
     ledger = Ledger(lambda: 0)
-    store: MemoryStore[bytes] = MemoryStore(1 << 20, ledger.own, lambda: b"")
-    ledger.own.enter(50, "hands")
-    items = [framed(encode_span(finished(f"span-{number}"))) for number in range(50)]
-    store.append(items, [len(item) for item in items])
-    sender = OtlpSender(TransportConfig(endpoint=sink.endpoint), ledger, pause, store.set_aside)
-    batch = store.batch(1_000, 1 << 20)
+    template = framed(encode_span(finished("span-0000000000", {"gen_ai.request.model": "gpt-x"})))
+    memory: MemoryStore[bytes] = MemoryStore(1 << 20, ledger.own, lambda _: b"")
+    spool = Spool(lambda: tmp_path / "spool", spool_max_bytes, ledger, b"", memory)
+
+    def meanwhile(now_s: float) -> None:
+        due = min(total, int(now_s * per_second))
+        for first in range(ledger.own.entered, due, 64):
+            names = range(first, min(first + 64, due))
+            items = [template.replace(b"0000000000", b"%010d" % number) for number in names]
+            ledger.own.enter(len(items), "hands")
+            spool.append(items, [len(template)] * len(items))
+        if now_s > 3_600:
+            sink.start()
+
+    clock = Clock(meanwhile)
+    meanwhile(1.0)
+    sender = OtlpSender(TransportConfig(endpoint=sink.endpoint), ledger, clock.pause, spool.set_aside)
+    try:
+        while batch := spool.batch(1_000, sender.max_bytes):
+            sender.deliver(batch)
+    finally:
+        sender.close()
+        spool.close()
+        sink.stop()
+    stats = ledger.stats()
+    lost = stats.dropped.get("spool_full", 0)
+    assert (stats.emitted, stats.delivered + lost, stats.dropped_total) == (total, total, lost)
+    assert (lost > 0) == (total * len(template) > spool_max_bytes)
+    assert sink.seen.count(1) == stats.delivered
+    # What is lost is the oldest, but for what was in the sender's hands.
+    in_hands = sink.seen.index(0) if lost else 0
+    assert set(sink.seen[in_hands : in_hands + lost]) <= {0}
+    assert max(clock.pauses) <= 30
+    assert len(set(clock.pauses)) == len(clock.pauses)  # with jitter
+
+
+@pytest.mark.parametrize(
+    ("asked", "least_s", "most_s"),
+    [("0", 0.0, 0.25), ("5", 5.0, 5.5), ("30", 30.0, 33.0), ("60", 60.0, 60.0), ("3600", 60.0, 60.0)],
+)
+def test_retry_after_is_obeyed_up_to_a_minute(sink: Sink, asked: str, least_s: float, most_s: float) -> None:
+    sink.mode = in_turn(status(429, Retry_After=asked), status(503, Retry_After=asked), ok)
+    ledger = Ledger(lambda: 0)
+    memory: MemoryStore[bytes] = MemoryStore(1 << 20, ledger.own, lambda _: b"")
+    ledger.own.enter(1, "hands")
+    item = framed(encode_span(finished("span-0")))
+    memory.append([item], [len(item)])
+    clock = Clock(lambda now_s: None)
+    sender = OtlpSender(TransportConfig(endpoint=sink.endpoint), ledger, clock.pause, memory.set_aside)
+    batch = memory.batch(1, 1 << 20)
     assert batch is not None
     sender.deliver(batch)
     sender.close()
-    assert len(sink.names()) == 50
-    assert ledger.stats().delivered == 50
-    assert max(pauses) <= 30
-    assert len(pauses) < 400
-    assert len(set(pauses)) == len(pauses)  # with jitter
+    assert ledger.stats().delivered == 1
+    assert least_s <= clock.pauses[0] <= most_s
+    assert len(clock.pauses) == 2
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504, 599])

@@ -139,7 +139,7 @@ def speaker_of(response: Any) -> str:
         return well_known(text(hidden, "custom_llm_provider") or asked.rpartition("/")[0].partition("/")[0])
     if fields.get("x_groq") is not None:
         return "groq"
-    return "ollama" if fields.get("system_fingerprint") == "fp_ollama" else "openai"
+    return "ollama" if as_text(fields.get("system_fingerprint")) == "fp_ollama" else "openai"
 
 
 def _model(field: Callable[[str], Any]) -> str | None:
