@@ -7,7 +7,7 @@ CREATE TABLE attribute_aliases
     attribute String COMMENT 'key of the span attribute; inside JSON: key.path.to.value, first element of an array: key.0',
     field LowCardinality(String) COMMENT 'field of ours; empty for an attribute that is only taken apart',
     priority UInt16 COMMENT '0 to 999, lowest wins',
-    reading LowCardinality(String) DEFAULT ' ' COMMENT 'one sign: blank = as it is; * = JSON whose members are attributes too, three levels deep; and of counts: = what remains beside the other counts, + beside the total, ? beside or within, as the names of the cache counts say'
+    reading LowCardinality(String) DEFAULT ' ' COMMENT 'one sign: blank = as it is; * = JSON whose members are attributes too, three levels deep; and of counts: = what remains beside the other counts (f, p: at the tier flex or priority), + beside the total, ? beside or within, as the names of the cache counts say'
 )
 ENGINE = ReplacingMergeTree
 ORDER BY attribute
@@ -146,6 +146,8 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('llm.invocation_parameters', '', 0, '*'),
     ('llm.invocation_parameters.model', 'request_model', 55, ' '),
     ('llm.invocation_parameters.stream', 'streaming', 55, ' '),
+    ('llm.invocation_parameters.api_base', 'host', 30, ' '),
+    ('llm.invocation_parameters.base_url', 'host', 30, ' '),
     ('llm.invocation_parameters.service_tier', 'service_tier', 59, ' '),
     ('embedding.invocation_parameters', '', 0, '*'),
     ('embedding.invocation_parameters.model', 'request_model', 56, ' '),
@@ -157,6 +159,9 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('output.value.choices.0.finish_reason', 'finish_reasons', 56, ' '),
     ('output.value.choices', 'choices', 50, ' '),
     ('output.value.model', 'response_model', 55, ' '),
+    -- In LangChain's response_metadata.
+    ('output.value.model_name', 'response_model', 56, ' '),
+    ('output.value.finish_reason', 'finish_reasons', 54, ' '),
     ('output.value.incomplete_details.reason', 'finish_reasons', 57, ' '),
     ('output.value.status', 'finish_reasons', 58, ' ');
 
@@ -178,6 +183,9 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('langfuse.observation.completion_start_time', 'first_token_at', 70, ' '),
     ('langfuse.observation.metadata.finish_reason', 'finish_reasons', 70, ' '),
     ('langfuse.observation.metadata.id', 'object_id', 70, ' '),
+    ('langfuse.observation.metadata.ls_provider', 'provider', 75, ' '),
+    ('langfuse.observation.metadata.ls_model_name', 'request_model', 75, ' '),
+    ('langfuse.observation.metadata.ls_integration', 'framework', 75, ' '),
     ('langfuse.observation.level', 'level', 70, ' '),
     ('langfuse.observation.status_message', 'error_message', 70, ' '),
     ('langfuse.observation.prompt.name', 'prompt_name', 70, ' '),
@@ -193,6 +201,14 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('langfuse.observation.usage_details.input', 'input_tokens', 70, '='),
     ('langfuse.observation.usage_details.output', 'output_tokens', 70, '='),
     ('langfuse.observation.usage_details.total', 'total_tokens', 70, ' '),
+    ('langfuse.observation.usage_details.input_flex', 'input_tokens', 68, 'f'),
+    ('langfuse.observation.usage_details.output_flex', 'output_tokens', 68, 'f'),
+    ('langfuse.observation.usage_details.input_flex_cache_read', 'cache_read_tokens', 68, '+'),
+    ('langfuse.observation.usage_details.output_flex_reasoning', 'reasoning_tokens', 68, '+'),
+    ('langfuse.observation.usage_details.input_priority', 'input_tokens', 69, 'p'),
+    ('langfuse.observation.usage_details.output_priority', 'output_tokens', 69, 'p'),
+    ('langfuse.observation.usage_details.input_priority_cache_read', 'cache_read_tokens', 69, '+'),
+    ('langfuse.observation.usage_details.output_priority_reasoning', 'reasoning_tokens', 69, '+'),
     ('langfuse.observation.usage_details.input_cached_tokens', 'cache_read_tokens', 70, '+'),
     ('langfuse.observation.usage_details.input_cache_read', 'cache_read_tokens', 71, '+'),
     ('langfuse.observation.usage_details.cache_read', 'cache_read_tokens', 72, '+'),
@@ -230,10 +246,15 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('logfire.span_type', 'span_type', 80, ' ');
 
 -- LiteLLM (litellm/integrations/opentelemetry.py).
-INSERT INTO attribute_aliases (attribute, field, priority) VALUES
-    ('litellm.cache_hit', 'cached', 90),
-    ('error.code', 'error_type', 90),
-    ('metadata.user_api_key_end_user_id', 'user_id', 90);
+INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
+    ('litellm.cache_hit', 'cached', 90, ' '),
+    ('litellm.call_id', 'own_id', 90, ' '),
+    ('litellm.provider.model', 'prefixed_model', 90, ' '),
+    ('metadata.usage_object', '', 0, '*'),
+    ('hidden_params', '', 0, '*'),
+    ('hidden_params.api_base', 'host', 31, ' '),
+    ('error.code', 'error_type', 90, ' '),
+    ('metadata.user_api_key_end_user_id', 'user_id', 90, ' ');
 
 -- Anthropic's own SDK (anthropic/_tracing.py).
 INSERT INTO attribute_aliases (attribute, field, priority) VALUES
@@ -274,7 +295,7 @@ FROM
 (
     SELECT source.1 AS prefix, source.2 AS prefix_priority
     FROM (SELECT arrayJoin([
-        ('langfuse.observation.usage_details', 700), ('gen_ai.usage.raw', 750), ('gen_ai.usage.details', 800), ('output.value.usage', 850)]) AS source)
+        ('langfuse.observation.usage_details', 700), ('gen_ai.usage.raw', 750), ('gen_ai.usage.details', 800), ('output.value.usage', 850), ('metadata.usage_object', 900)]) AS source)
 ) AS prefixes
 CROSS JOIN
 (
@@ -314,9 +335,13 @@ CROSS JOIN
         ('outputTokens', 'output_tokens', 4, ' '),
         ('cacheReadInputTokens', 'cache_read_tokens', 4, '+'),
         ('cacheWriteInputTokens', 'cache_write_tokens', 4, '+'),
+        ('prompt_tokens_details.cache_creation_token_details.ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 1, ' '),
+        ('prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 1, ' '),
         ('service_tier', 'service_tier', 0, ' '),
         ('cost', 'reported_cost_usd', 0, ' ')]) AS usage
-) AS usages;
+) AS usages
+-- LiteLLM's usage of streams holds a cost that it computed.
+WHERE NOT (prefix = 'metadata.usage_object' AND usage.1 = 'cost');
 
 -- Operations: GenAI well-known names are their own; what others call them. Only chat, text_completion, generate_content and
 -- embeddings are model calls that somebody pays for (0005).
@@ -447,9 +472,17 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('scope', 'openlit.instrumentation.anthropic', 'excludes_cache estimates_streams'),
     -- Counts words of a stream without usage and does not say so.
     ('scope', 'openlit.instrumentation.openai', 'estimates_streams'),
+    ('scope', 'litellm', 'estimates_streams'),
+    ('scope', 'openinference.instrumentation.litellm', 'prefixes_models'),
     -- A stream is two spans: one that opens it, without an answer, and a log at its end with everything (llm_provider.py).
     ('scope', 'logfire.openai', 'splits_streams'),
-    ('scope', 'logfire.anthropic', 'splits_streams');
+    ('scope', 'logfire.anthropic', 'splits_streams ends_streams'),
+    -- Every stream that ended has a reason to finish.
+    ('scope', 'com.anthropic.sdk.python', 'ends_streams'),
+    ('scope', 'opentelemetry.instrumentation.anthropic', 'ends_streams'),
+    ('scope', 'opentelemetry.instrumentation.genai.anthropic', 'ends_streams'),
+    ('scope', 'opentelemetry.instrumentation.genai.openai', 'ends_streams'),
+    ('scope', 'openinference.instrumentation.anthropic', 'ends_streams');
 
 -- One vocabulary of finish reasons: OpenAI's.
 INSERT INTO value_aliases (field, value, canonical) VALUES

@@ -109,7 +109,13 @@ FROM
             nullIf(Events.Timestamp[arrayFirstIndex(name -> name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk'), Events.Name)], 0) AS first_chunk_at,
             CAST(SpanAttributes, 'Array(Tuple(LowCardinality(String), String))') AS pairs,
             arrayMap(name -> rank_of(name), mapKeys(SpanAttributes)) AS ranks,
-            members_of(arrayFilter((pair, rank) -> alias.signs[rank] = '*', pairs, ranks)) AS outer_members,
+            members_of(arrayMap(
+                -- Some write a dictionary as Python prints it; LangChain's result has the provider's answer deep within.
+                pair -> (pair.1, multiIf(
+                    startsWith(pair.2, '{\''), replaceRegexpAll(replaceAll(pair.2, '\'', '"'), ': (None|True|False)', ': null'),
+                    startsWith(pair.2, '{"generations"'), JSONExtractRaw(pair.2, 'generations', 1, 1, 'message', 'kwargs', 'response_metadata'),
+                    pair.2)),
+                arrayFilter((pair, rank) -> alias.signs[rank] = '*', pairs, ranks))) AS outer_members,
             arrayConcat(outer_members, members_of(outer_members)) AS members
         FROM otel_traces
         WHERE SpanName != 'gen_ai.evaluation.result' -- a score: 0009
@@ -183,8 +189,8 @@ WITH
     multiIf(started > now64(9, 'UTC') + INTERVAL 1 HOUR, 'future', started < now64(9, 'UTC') - INTERVAL 30 DAY, 'ancient', '') AS clock_problem,
     -- Some name one model: that of the answer, or of the request if there is no answer. Some write the model of the request where
     -- that of the answer belongs, until there is an answer.
-    has_usage OR response_id != '' OR output_text != '' OR first_token_at != '' OR (NOT failed AND notEmpty(finish_reasons)) AS answered,
-    if(said_request_model = '' AND NOT answered, said_model, said_request_model) AS asked_model,
+    has_usage OR response_id != '' OR first_token_at != '' OR (NOT failed AND (output_text != '' OR notEmpty(finish_reasons))) AS answered,
+    if(said_request_model = '' AND (model_is_asked OR NOT answered), said_model, said_request_model) AS asked_model,
     if(NOT answered AND either_model = asked_model, '', either_model) AS answering_model
 -- 3. The columns.
 SELECT
@@ -243,9 +249,10 @@ SELECT
     streaming,
     multiIf(
         given_status != '', given_status,
-        failed, if(error_word != '', error_word, 'error'),
-        -- A stream without usage and without a reason to finish did not finish; OpenLLMetry calls it a success.
-        streaming AND NOT has_usage AND empty(finish_reasons), 'incomplete',
+        failed, transform(concat('error:', lower(error_type)), alias.words, alias.ours, 'error'),
+        -- A stream without usage and without a reason to finish did not finish; OpenLLMetry calls it a success. Anthropic's tell the
+        -- input at their beginning: the reason decides, where it is always recorded.
+        streaming AND empty(finish_reasons) AND framework = '' AND (NOT has_usage OR position(habits, 'ends_streams') > 0), 'incomplete',
         'ok') AS status,
     multiIf(
         said_error != '', said_error,
@@ -286,7 +293,12 @@ FROM
         instrumentation,
         sdk_version,
         if(resource_environment != '', resource_environment, field['environment']) AS environment,
-        if(field['response_id'] = '' AND field['object_id'] LIKE '"resp%', trim(BOTH '"' FROM field['object_id']), field['response_id']) AS response_id,
+        multiIf(
+            field['response_id'] = field['own_id'], '',
+            field['response_id'] = '' AND field['object_id'] LIKE '"resp%', trim(BOTH '"' FROM field['object_id']),
+            -- LiteLLM's wrapping of a provider's id.
+            startsWith(field['response_id'], 'resp_bGl0ZWxsbTp'), extract(tryBase64Decode(substring(field['response_id'], 6)), 'response_id:(.+)$'),
+            field['response_id']) AS response_id,
         field['feature'] AS feature,
         field['tenant'] AS tenant,
         field['user_id'] AS user_id,
@@ -297,16 +309,25 @@ FROM
         field['template_owner'] AS template_owner,
         field['template_description'] AS template_description,
         if(field['template_hash'] = '' AND field['template'] != '', lower(hex(SHA256(field['template']))), field['template_hash']) AS template_hash,
-        field['model'] AS said_model,
-        if(field['request_model'] = '', named[2], field['request_model']) AS said_request_model,
-        if(field['response_model'] != '', field['response_model'], field['model']) AS either_model,
+        word['scope'] AS habits,
+        -- LiteLLM asks for `provider/model`.
+        if(position(habits, 'prefixes_models') > 0, if(field['request_model'] = '', field['model'], field['request_model']), field['prefixed_model']) AS prefixed,
+        if(position(prefixed, '/') = 0, '', lower(splitByChar('/', prefixed)[1])) AS prefix,
+        position(habits, 'prefixes_models') > 0 AND position(field['model'], '/') > 0 AS model_is_asked,
+        if(model_is_asked, substring(field['model'], position(field['model'], '/') + 1), field['model']) AS said_model,
+        multiIf(
+            field['request_model'] = '', named[2],
+            prefix != '' AND prefixed = field['request_model'], substring(prefixed, length(prefix) + 2),
+            trim(BOTH '"' FROM field['request_model'])) AS said_request_model,
+        multiIf(field['response_model'] != '', field['response_model'], model_is_asked, '', field['model']) AS either_model,
         if(word['span'] != '', word['span'], word['operation']) AS operation_word,
         if(field['operation'] = '', named[1], lower(field['operation'])) AS said_operation,
         -- Where the call went decides over the name of the client library.
         multiIf(
             word['host'] != '', word['host'], word['provider'] != '', word['provider'],
-            lower(field['provider']) NOT IN ('', 'unknown'), lower(field['provider']), word['span_name'] != '', word['span_name'], word['scope_provider']) AS provider,
-        word['scope'] AS habits,
+            said_provider NOT IN ('', 'unknown'), said_provider, word['span_name'] != '', word['span_name'],
+            word['scope_provider'] != '', word['scope_provider'],
+            transform(concat('provider:', prefix), alias.words, alias.ours, prefix)) AS provider,
         position(habits, 'excludes_cache') > 0 AS excludes_cache,
         number['input_tokens'] AS said_input,
         number['output_tokens'] AS said_output,
@@ -319,12 +340,17 @@ FROM
         number['audio_input_tokens'] AS audio_input_tokens,
         number['reasoning_tokens'] AS reasoning_tokens,
         number['audio_output_tokens'] AS audio_output_tokens,
-        signs[indexOf(mapKeys(field), 'input_tokens')] AS input_sign,
-        signs[indexOf(mapKeys(field), 'output_tokens')] AS output_sign,
+        signs[indexOf(mapKeys(field), 'input_tokens')] AS said_input_sign,
+        transform(said_input_sign, ['f', 'p'], ['=', '=']) AS input_sign,
+        transform(signs[indexOf(mapKeys(field), 'output_tokens')], ['f', 'p'], ['=', '=']) AS output_sign,
         has(signs, '+') AS cache_is_beside,
         field['usage_source'] AS given_usage_source,
-        -- `auto` is what one asks for, never what one gets.
-        if(lower(field['service_tier']) = 'auto', '', lower(field['service_tier'])) AS service_tier,
+        -- `auto` is what one asks for, never what one gets. LangChain counts apart what other tiers served.
+        multiIf(
+            field['service_tier'] = '', transform(said_input_sign, ['f', 'p'], ['flex', 'priority'], ''),
+            lower(field['service_tier']) = 'auto', '',
+            lower(field['service_tier'])) AS service_tier,
+        field['framework'] AS framework,
         -- A cost that the provider returned. What instrumentations computed stays in `attributes`.
         toDecimal64OrNull(
             if(field['cost_source'] = 'provider' AND field['cost_currency'] IN ('', 'USD'), field['cost_amount'], field['reported_cost_usd']), 9) AS reported_cost_usd,
@@ -336,12 +362,11 @@ FROM
             dateDiff('nanosecond', span_facts.started, first_chunk_at) / 1e6) AS said_ttft_ms,
         field['status'] AS given_status,
         field['error_type'] AS said_error,
-        word['error'] AS error_word,
         concat(status_message, field['error_message']) AS error_message,
         arrayFilter(reason -> reason != '', arrayMap(
             -- OpenAI's responses say only that they are complete.
             reason -> if(
-                reason = 'completed' AND multiSearchAny(field['output'], ['"function_call"', '"tool_call"', '"tool_calls"']), 'tool_calls',
+                reason = 'completed' AND match(field['output'], '"type": ?"(function_call|tool_call)"'), 'tool_calls',
                 transform(concat('finish_reason:', lower(reason)), alias.words, alias.ours, lower(reason))),
             multiIf(
                 numbered_texts[3] != '', splitByChar('\n', numbered_texts[3]),
@@ -366,13 +391,14 @@ FROM
             *,
             field['span_type'] = 'log' AS is_log,
             status_code IN ('Error', 'STATUS_CODE_ERROR') OR field['error_type'] != '' OR field['level'] = 'ERROR' AS failed,
+            -- Langfuse writes metadata as JSON.
+            lower(trim(BOTH '"' FROM field['provider'])) AS said_provider,
             mapApply(
                 (kind, text) -> (kind, transform(concat(kind, ':', text), alias.words, alias.ours, '')),
                 map(
-                    'operation', lower(field['operation']), 'provider', lower(field['provider']),
+                    'operation', lower(field['operation']), 'provider', said_provider,
                     'host', if(field['host'] = '', '', arrayFirst(part -> position(lower(field['host']), part) > 0, alias.hosts)),
-                    'scope', instrumentation, 'scope_provider', instrumentation, 'span_name', lower(span_name), 'span', concat(instrumentation, ' ', lower(span_name)),
-                    'error', lower(field['error_type']))) AS word,
+                    'scope', instrumentation, 'scope_provider', instrumentation, 'span_name', lower(span_name), 'span', concat(instrumentation, ' ', lower(span_name)))) AS word,
             -- The name of a span is `{operation} {request.model}` (GenAI conventions): all that there is of some calls that failed.
             if(
                 field['operation'] = '' AND field['request_model'] = '' AND has(alias.words, concat('scope_provider:', instrumentation)),
