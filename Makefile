@@ -61,6 +61,25 @@ test: install browser ## Run the tests (under ten minutes on two cores)
 	$(SAY) "Running the fault tests, which fork and spawn and so have a process of their own"
 	@$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
+# The thin SDK runs on each of these; its tests need no more than this beside it.
+SDK_PYTHONS ?= 3.10 3.11 3.12 3.13
+SDK_TEST_NEEDS := pytest pytest-asyncio hypothesis starlette uvicorn openai anthropic google-genai mistralai cohere ollama boto3
+
+test-sdk: install ## Run the SDK's tests on every Python from 3.10 to 3.13 that this machine has
+	@for version in $(SDK_PYTHONS); do
+	  python=
+	  for try in "$$(command -v python$$version)" "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do
+	    [ -z "$$python" ] && "$$try" -c '' 2>/dev/null && python=$$try
+	  done
+	  [ -n "$$python" ] || { printf '\033[1m== %s\033[0m\n' "Python $$version is not on this machine: skipped"; continue; }
+	  printf '\033[1m== %s\033[0m\n' "The SDK on Python $$version ($$python)"
+	  env=$(VENV)/sdk/$$version
+	  [ -x $$env/bin/python ] || $(BIN)/uv venv --quiet --python "$$python" $$env
+	  $(BIN)/uv pip install --quiet --python $$env/bin/python --editable . $(SDK_TEST_NEEDS)
+	  UV=$$PWD/$(BIN)/uv $$env/bin/python -m pytest -q tests/sdk $(PYTEST_ARGS)
+	  $$env/bin/python -m pytest -q tests/sdk_transport $(PYTEST_ARGS)
+	done
+
 faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 100 kills (about five minutes)
 	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 

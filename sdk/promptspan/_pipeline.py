@@ -340,6 +340,8 @@ class Pipeline:
         forget_exit(self._at_exit)
         writer, sender = self._writer, self._sender
         if writer is None:
+            if self._inline and not self._sender_ends:
+                self._send_inline(deadline)
             return
         self._writer_ends = True
         self._wake_writer()
@@ -367,6 +369,20 @@ class Pipeline:
         if lost:
             named = ", ".join(f"{count} {reason}" for reason, count in lost.items())
             _log.warning("promptspan: %d spans were lost: %s", sum(lost.values()), named)
+
+    def _send_inline(self, deadline: float) -> None:
+        """One try for each batch, on the thread that ends the process: no other could be started any more."""
+        self._drain_safely()
+        self._sender_ends = True
+        while time.monotonic() < deadline and (
+            batch := self._store.batch(self._config.batch_max_spans, self._way.max_bytes)
+        ):
+            waiting = len(self._store)
+            self._deliver(batch)
+            if len(self._store) >= waiting:  # the backend does not take it; a spool keeps it
+                break
+        self._way.close()
+        self._store.close()
 
     def _at_exit(self) -> None:
         self._finish(self._config.exit_timeout_s)
