@@ -39,7 +39,11 @@ print(json.dumps({
 
 def uv(*arguments: str | Path) -> None:
     """Run uv with what it has in its cache; the test skips where that is not enough."""
-    tool = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    tool = (
+        os.environ.get("UV")
+        or shutil.which("uv")
+        or shutil.which("uv", path=str(Path(sys.executable).parent))
+    )
     if tool is None:
         pytest.skip("uv is not installed")
     done = subprocess.run(
