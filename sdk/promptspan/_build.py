@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
-from . import _content, _flags
+from . import _content, _estimate, _flags
 from ._call_texts import CallTexts
 from ._guard import Guard
 from ._host import server_of
@@ -46,6 +46,7 @@ _FLAGS = Guard("safety flags")
 _CONTENT = Guard("captured content")
 _NOTED = Guard("noted attributes")
 _EVENTS = Guard("events")
+_ESTIMATE = Guard("estimate of tokens")
 _ERROR = Guard("error message")
 
 _CODE = re.compile(r"[\w.-]{1,64}\Z")
@@ -79,18 +80,23 @@ def build_span(call: Call) -> FinishedSpan:
         reading = _read(call)
     status = _status(call, reading)
     wrapper = _is_wrapper(call, reading)
+    arguments = _content.bound_arguments(call)
+    usage = None
+    if not wrapper:
+        usage = _usage(call, reading)
+        with _ESTIMATE:
+            model = _request_model(call, reading) or (reading.model if reading else None)
+            usage = _estimate.completed(call, arguments, reading, usage, model)
     if call.outer is not None:
-        _tell_outer(call.outer, call, reading, wrapper)
+        _tell_outer(call.outer, call, reading, usage, wrapper)
     server = None
     if call.client is not None:
         with _SERVER:
             server = server_of(call.client)
-    usage = None if wrapper else _usage(call, reading)
     redactor = _content.Redactor(call.recorder.screen)
     name, shared = _shared(call, reading, usage, server, status, redactor=redactor, wrapper=wrapper)
     attributes: dict[str, AttributeValue] = {}
     _own(call, reading, usage, attributes, wrapper)
-    arguments = _content.bound_arguments(call)
     texts = _captured(call, arguments, reading, redactor) if call.capture else None
     message = _error_message(call, redactor) if status == a.STATUS_VALUE_ERROR else ""
     if call.prompt is not None:
@@ -177,11 +183,11 @@ def _is_wrapper(call: Call, reading: Reading | None) -> bool:
     return response_id is None or response_id in (call.inner_ids or ())
 
 
-def _tell_outer(outer: Call, call: Call, reading: Reading | None, wrapper: bool) -> None:
+def _tell_outer(outer: Call, call: Call, reading: Reading | None, usage: Usage | None, wrapper: bool) -> None:
     if wrapper:
         outer.inner_calls += call.inner_calls
         ids = call.inner_ids or set[str]()
-    elif call.usage or (reading is not None and (reading.usage or reading.response_id)):
+    elif usage or (reading is not None and reading.response_id):
         outer.inner_calls += 1
         ids = {reading.response_id} if reading is not None and reading.response_id else set[str]()
     else:

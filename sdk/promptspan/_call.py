@@ -111,6 +111,7 @@ class Call(Span):
     kwargs: dict[str, Any] | None = None
     streaming: bool = False
     response: Any = None
+    request: Any = None
     exception: BaseException | None = None
     chunks: list[Any] | None = None
     reader: ChunkReader | None = None

@@ -58,6 +58,7 @@ class Config:
         redact_patterns: More of what must not leave, by name, in RE2's syntax.
         detectors: Say whether a call gets a flag, by the flag.
         hook_budget_s: How long ``redact`` and each detector may take for one text or call.
+        download_vocabulary: Whether tiktoken may fetch a vocabulary to estimate tokens with.
         exporter: Another way out than ``endpoint``.
         spool: Directory of the disk spool, the default place, or ``None`` for none.
         spool_max_bytes: Size of the spool at which the oldest spans are dropped, and counted.
@@ -76,6 +77,7 @@ class Config:
     redact_patterns: Mapping[str, str] = field(default_factory=dict[str, str])
     detectors: Mapping[str, Callable[[CallTexts], object]] = field(default_factory=dict[str, Any])
     hook_budget_s: float = DEFAULT_HOOK_BUDGET_S
+    download_vocabulary: bool = False
     exporter: SpanExporter | None = None
     spool: Path | DefaultSpool | None = DEFAULT_SPOOL
     spool_max_bytes: int = 256_000_000
@@ -104,6 +106,7 @@ def read_config(
     redact_patterns: Mapping[str, str] | None = None,
     detectors: Mapping[str, Callable[[CallTexts], object]] | None = None,
     hook_budget_s: float = DEFAULT_HOOK_BUDGET_S,
+    download_vocabulary: bool = False,
     exporter: SpanExporter | None = None,
     spool: str | os.PathLike[str] | DefaultSpool | None = DEFAULT_SPOOL,
     spool_max_bytes: int = 256_000_000,
@@ -128,6 +131,7 @@ def read_config(
         redact_patterns=_patterns(redact_patterns),
         detectors=_detectors(detectors),
         hook_budget_s=_budget(hook_budget_s),
+        download_vocabulary=download_vocabulary,
         exporter=exporter,
         spool=_spool(environ, spool),
         spool_max_bytes=_spool_size(spool_max_bytes),

@@ -31,7 +31,7 @@ WITHHELD = "[withheld: redact given to configure() gave no text]"
 _ONLY_FOREIGN = frozenset({a.FLAG_INJECTION})
 _MOST_MESSAGES = 500
 _OWN_KEYS = frozenset({"type", "content", "id", "name", "arguments", "result"})
-_CONVERSATIONS = ("messages", "input", "contents", "prompt")
+CONVERSATIONS = ("messages", "input", "contents", "prompt")
 
 
 class Redactor:
@@ -130,8 +130,8 @@ def input_messages(call: Call, arguments: dict[str, Any]) -> list[Message]:
     """What the model was given, as far as the function's arguments or its rendered prompts show it."""
     system = text(arguments, "system") or text(arguments, "instructions")
     found: list[Message] = []
-    for name in _CONVERSATIONS:
-        found = _conversation(arguments.get(name))
+    for name in CONVERSATIONS:
+        found = conversation(arguments.get(name))
         if found:
             break
     if not found and call.rendered:
@@ -176,7 +176,8 @@ def _said(role: str, text: str) -> Message:
     return Message(role=role, parts=(text_part(text),))
 
 
-def _conversation(value: Any) -> list[Message]:
+def conversation(value: Any) -> list[Message]:
+    """Messages, if ``value`` is a conversation with a model or a prompt for one."""
     if isinstance(value, str):
         said = str.__str__(value)
         return [_said("user", said)] if said else []

@@ -185,6 +185,7 @@ def configure(
     redact_patterns: Mapping[str, str] | None = None,
     detectors: Mapping[str, Callable[[CallTexts], object]] | None = None,
     hook_budget_s: float = DEFAULT_HOOK_BUDGET_S,
+    download_vocabulary: bool = False,
     exporter: SpanExporter | None = None,
     spool: str | os.PathLike[str] | DefaultSpool | None = DEFAULT_SPOOL,
     spool_max_bytes: int = 256_000_000,
@@ -223,6 +224,8 @@ def configure(
             are named by. They run in the background, also where no text leaves.
         hook_budget_s: How long ``redact`` and each detector may take, in seconds. A slow one is skipped, and
             named in ``promptspan.safety.skipped``.
+        download_vocabulary: Where a provider tells no usage, tokens are estimated with ``tiktoken``, if it is
+            installed and its cache holds a vocabulary, else by length. Say True to let it fetch one.
         exporter: An OpenTelemetry ``SpanExporter`` to use in place of ``endpoint``.
         spool: Directory where spans wait for the network; ``None`` keeps them in memory only.
         spool_max_bytes: Size of that directory at which the oldest spans are dropped, and counted.
@@ -247,6 +250,7 @@ def configure(
             redact_patterns=redact_patterns,
             detectors=detectors,
             hook_budget_s=hook_budget_s,
+            download_vocabulary=download_vocabulary,
             exporter=exporter,
             spool=spool,
             spool_max_bytes=spool_max_bytes,

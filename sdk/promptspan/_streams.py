@@ -114,6 +114,8 @@ def _stream(call: Call, stream: Any) -> Any:
         return _subclassed(call, stream)
     inner = getattr(raw, name)
     call.client = getattr(raw, "_client", None) or call.client
+    # What the client sent: if the stream tells no usage, the input is counted there.
+    call.request = getattr(getattr(raw, "response", None), "request", None)
     setattr(raw, name, AsyncTap(call, inner) if hasattr(inner, "__anext__") else Tap(call, inner))
     for each in {id(raw): raw, id(stream): stream}.values():
         _note_close(call, each)

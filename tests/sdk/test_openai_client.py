@@ -120,20 +120,6 @@ def test_next_with_and_close_of_a_stream_work_as_before(recorded: Recorded, clie
     assert attributes["gen_ai.response.id"] == first.id
 
 
-def test_without_include_usage_the_usage_is_missing_and_not_guessed(
-    recorded: Recorded, client: openai.OpenAI
-) -> None:
-    @traced_prompt
-    def ask() -> Any:
-        return client.chat.completions.create(model="gpt-4o-mini", messages=ASKED, stream=True)
-
-    list(ask())
-    attributes = recorded.attributes()
-    assert attributes["promptspan.usage.source"] == "missing"
-    assert "gen_ai.usage.input_tokens" not in attributes
-    assert attributes["promptspan.status"] == "ok"
-
-
 def test_a_stream_that_is_dropped_is_incomplete_once_it_is_collected(
     recorded: Recorded, client: openai.OpenAI
 ) -> None:

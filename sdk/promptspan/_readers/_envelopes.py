@@ -61,12 +61,12 @@ def _with_bytes(event: Any) -> Any:
 def json_body(value: Any) -> Any:
     """The JSON of an HTTP reply of httpx or requests that the application has read; reads nothing itself."""
     fields: object = getattr(value, "__dict__", None)
-    body = fields.get("_content") if is_dict(fields) else None
-    if (
-        not isinstance(body, bytes)
-        or not body[:64].lstrip().startswith((b"{", b"["))
-        or len(body) > _MAX_BODY_BYTES
-    ):
+    return json_of(fields.get("_content") if is_dict(fields) else None)
+
+
+def json_of(body: Any) -> Any:
+    """The JSON in bytes; ``None`` if they hold none."""
+    if not isinstance(body, bytes) or len(body) > _MAX_BODY_BYTES or not body[:64].lstrip().startswith(b"{"):
         return None
     try:
         return json.loads(body)
