@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ._config import (
@@ -23,7 +24,7 @@ from ._version import VERSION
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from typing import Protocol
 
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -77,6 +78,7 @@ class _State:
         self.settled = False
         self.recorder: Recorder | None = None
         self.ended: Recorder | None = None  # shut down; its counts can still be asked for
+        self.held: Sink | None = None
 
     def after_fork(self) -> None:
         """In a forked child: calls that the parent began are the parent's to send."""
@@ -127,11 +129,26 @@ def _install(config: Config, *, only_first: bool = False) -> None:
         _state.settled = True
         watch_forks(_state)
         close_at_exit(end_open_calls)
-    if previous is not None:
+    if previous is not None and previous.sink is not _state.held:
         previous.sink.shutdown(_SHUTDOWN_S)
 
 
+@contextmanager
+def held_recorder(recorder: Recorder) -> Generator[None]:
+    """Put a recorder in force whose sink gets everything, whatever is configured meanwhile (tests)."""
+    with _state.lock:
+        before = _state.settled, _state.recorder, _state.held
+        _state.settled, _state.recorder, _state.held = True, recorder, recorder.sink
+    try:
+        yield
+    finally:
+        with _state.lock:
+            _state.settled, _state.recorder, _state.held = before
+
+
 def _pipeline(config: Config) -> Sink:
+    if _state.held is not None:
+        return _state.held
     from ._pipeline import Pipeline  # late: importing promptspan loads no transport
     from ._transport_config import TransportConfig, default_spool_dir
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from contextlib import suppress
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
@@ -38,7 +38,7 @@ class _ScoreNote:
         self._trace_id = trace_id
         self._span_id = span_id
         self._screen = screen
-        self._ts = time.time_ns()
+        self._ts = time_ns()
         self.size_bytes = _SIZE_BYTES + len(attributes.get(a.GEN_AI_EVALUATION_EXPLANATION) or "")
 
     def build(self) -> FinishedSpan:
