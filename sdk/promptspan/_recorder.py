@@ -137,13 +137,13 @@ def _install(config: Config, *, only_first: bool = False) -> None:
 def held_recorder(recorder: Recorder) -> Generator[None]:
     """Put a recorder in force whose sink gets everything, whatever is configured meanwhile (tests)."""
     with _state.lock:
-        before = _state.settled, _state.recorder, _state.held
+        before = _state.settled, _state.recorder, _state.held, _state.ended
         _state.settled, _state.recorder, _state.held = True, recorder, recorder.sink
     try:
         yield
     finally:
         with _state.lock:
-            _state.settled, _state.recorder, _state.held = before
+            _state.settled, _state.recorder, _state.held, _state.ended = before
 
 
 def _pipeline(config: Config) -> Sink:
