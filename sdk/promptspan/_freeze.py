@@ -54,7 +54,7 @@ class Snapshot:
         if kind is dict:
             return self._inside(mapped(value), depth)
         if kind is list or kind is tuple:
-            return self._items(value, listed(value), depth)
+            return self._items(listed(value), depth)
         if hasattr(kind, "__pydantic_fields__"):
             return self._inside(_pydantic_fields(value), depth)
         if hasattr(kind, "__dataclass_fields__"):
@@ -62,14 +62,15 @@ class Snapshot:
         if is_dict(value):  # of a class of its own
             return self._inside(mapped(value), depth)
         if is_list(value):
-            return self._items(value, listed(value), depth)
+            return self._items(listed(value), depth)
         # Anything else is kept as it is and never looked into: a client with its key is no content.
         return value if not self._texts_only or isinstance(value, type) else None
 
-    def _items(self, value: Any, items: list[Any], depth: int) -> Any:
-        if items and _type(items[0]) is float:  # an embedding: long, and nobody edits it
-            return value
+    def _items(self, items: list[Any], depth: int) -> Any:
         size = _SIZE_OF_NODE + 8 * len(items)
+        if items and _type(items[0]) is float:  # an embedding: long, and numbers all through
+            self.size_bytes += size
+            return items
         for index, item in enumerate(items):
             kind = _type(item)
             if kind is str:

@@ -7,6 +7,7 @@ from opentelemetry import context, trace
 
 import promptspan
 from billed import rich_recording
+from faults.sink import Sink, running_sink
 from promptspan import _guard
 from recorded import Recorded
 from replay import ReplayProvider
@@ -15,12 +16,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Modules that say ``BOTH_WAYS`` hold for an OpenTelemetry exporter and for our own sender."""
+    if "way" in metafunc.fixturenames and "BOTH_WAYS" in metafunc.function.__globals__:
+        metafunc.parametrize("way", ["exporter", "sender"])
+
+
 @pytest.fixture
-def configured() -> Iterator[Callable[..., Recorded]]:
+def way() -> str:
+    """The way out."""
+    return "exporter"
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Sink]:
+    """Takes what our own sender sends."""
+    with running_sink() as running:
+        yield running
+
+
+@pytest.fixture
+def configured(way: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Recorded]]:
     """Configure the SDK with options of the test's own."""
 
     def make(**options: Any) -> Recorded:
-        recorded = Recorded()
+        recorded = Recorded(request.getfixturevalue("receiver") if way == "sender" else None)
         recorded.configure(**options)
         return recorded
 

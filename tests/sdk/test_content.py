@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry import trace
 
 from promptspan import Prompt, current_span, traced_prompt
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from recorded import Recorded
+
+BOTH_WAYS = True
 
 CANARY = "canary-7f3a"
 
@@ -118,6 +121,32 @@ def test_what_the_caller_changes_later_is_not_seen(captured: Recorded) -> None:
     assert "inside" not in attributes["gen_ai.input.messages"]
     assert "before" in attributes["gen_ai.output.messages"]
     assert attributes["gen_ai.usage.input_tokens"] == 1
+
+
+def test_what_is_noted_and_changed_later_is_not_seen(captured: Recorded) -> None:
+    noted: dict[str, Any] = {"step": ["before"]}
+    vector = [0.25, 0.5]
+    steps = ["before"]
+    result = answer("before")
+
+    @traced_prompt
+    def ask(vector: list[float], options: dict[str, Any]) -> str:
+        span = trace.get_current_span()
+        span.set_attribute("app.steps", steps)
+        span.add_event("looked up", {"app.hits": steps})
+        current_span().set_attribute("app.noted", noted)
+        current_span().set_response(result)
+        return "words"
+
+    ask(vector, noted)
+    noted["step"][0] = vector[0] = steps[0] = "after"  # type: ignore[call-overload]
+    result["choices"][0]["message"]["content"] = "after"
+    span = captured.one()
+    attributes = dict(span.attributes or {})
+    assert attributes["app.steps"] == ("before",)
+    assert dict(span.events[0].attributes or {}) == {"app.hits": ("before",)}
+    assert "after" not in str(attributes)
+    assert "0.25" in str(attributes["gen_ai.input.messages"])
 
 
 def test_a_pydantic_response_that_is_changed_later_is_captured_as_it_was(captured: Recorded) -> None:

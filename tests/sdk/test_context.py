@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 import time
@@ -15,13 +16,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
+import promptspan
 from promptspan import current_span, traced_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from recorded import Recorded
     from replay import ReplayProvider
+
+BOTH_WAYS = True
 
 ANSWER: dict[str, Any] = {
     "id": "chatcmpl-1",
@@ -123,6 +127,46 @@ def test_a_trace_that_the_application_does_not_sample_keeps_its_tokens_and_loses
         attributes = dict(span.attributes or {})
         assert attributes["gen_ai.usage.input_tokens"] == 12
         assert "gen_ai.input.messages" not in attributes
+
+
+def test_the_applications_provider_is_neither_replaced_nor_shut_down(
+    recorded: Recorded, own: OwnProvider
+) -> None:
+    @traced_prompt
+    def ask() -> Any:
+        return ANSWER
+
+    ask()
+    recorded.one()
+    own.named("chat gpt-4o")
+    promptspan.shutdown(5)
+    assert trace.get_tracer_provider() is own.provider
+    with own.tracer.start_as_current_span("afterwards"):
+        pass
+    assert own.named("afterwards").resource == own.provider.resource
+
+
+def test_a_sampled_out_call_sends_its_tokens_to_us_and_nothing_to_the_application(
+    captured: Recorded, install: Callable[[TracerProvider], OwnProvider]
+) -> None:
+    own = install(TracerProvider(sampler=ALWAYS_OFF))
+
+    @traced_prompt(capture_content=True)
+    async def ask(text: str) -> Any:
+        current_span().annotate(feature="inbox")
+        return ANSWER
+
+    @traced_prompt
+    def stream(text: str) -> Iterator[Any]:
+        yield ANSWER
+
+    asyncio.run(ask("my words"))
+    list(stream("my words"))
+    spans = captured.all()
+    assert [(span.attributes or {})["gen_ai.usage.output_tokens"] for span in spans] == [3, 3]
+    assert (spans[0].attributes or {})["promptspan.feature"] == "inbox"
+    assert "words" not in "".join(str(dict(span.attributes or {})) for span in spans).lower()
+    assert own.exporter.get_finished_spans() == ()
 
 
 def test_a_call_that_another_instrumentation_traced_is_billed_there(

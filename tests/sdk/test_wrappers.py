@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from recorded import Recorded
 
+BOTH_WAYS = True
+
 
 def completion(**changes: Any) -> dict[str, Any]:
     whole: dict[str, Any] = {
