@@ -12,6 +12,7 @@ GO ?= $(or $(shell command -v go),/usr/local/go/bin/go)
 OTEL_VERSION := 0.161.0
 COLLECTOR := .cache/otelcol/promptspan-otelcol
 TELEMETRYGEN := .cache/bin/telemetrygen
+COMPOSE_MODEL := .cache/bin/compose-model
 SAY = @printf '\033[1m== %s\033[0m\n'
 
 .PHONY: help install demo test faults collector test-collector bench bench-sdk format lint typecheck browser clean
@@ -83,7 +84,7 @@ test-sdk: install ## Run the SDK's tests on every Python from 3.10 to 3.13 that 
 faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 100 kills (about five minutes)
 	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
-collector: $(COLLECTOR) $(TELEMETRYGEN) ## Build the OpenTelemetry Collector for production, and its load generator (needs Go)
+collector: $(COLLECTOR) $(TELEMETRYGEN) $(COMPOSE_MODEL) ## Build the Collector for production, and what its tests use (needs Go)
 
 # Neither depends on the checkout's revision: the same version is the same program.
 $(COLLECTOR): export GOFLAGS := -buildvcs=false -trimpath
@@ -96,6 +97,10 @@ $(COLLECTOR): collector-config/builder.yaml
 $(TELEMETRYGEN):
 	$(SAY) "Building telemetrygen"
 	@GOBIN=$(abspath $(@D)) $(GO) install github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@v$(OTEL_VERSION)
+
+$(COMPOSE_MODEL): $(wildcard tests/collector/compose/*)
+	$(SAY) "Building the reader of docker-compose.yml"
+	@cd tests/collector/compose && $(GO) build -buildvcs=false -trimpath -o $(abspath $@) .
 
 test-collector: install collector ## Run the tests of the Collector's way, those at full length too (about four minutes)
 	@$(BIN)/python -m pytest tests/collector -m 'long or not long' $(PYTEST_ARGS)

@@ -11,9 +11,11 @@ from promptspan_server.cli.failure import CommandError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+from promptspan_server.cli.dashboard import dashboard
 from promptspan_server.cli.demo import demo
 from promptspan_server.cli.doctor import doctor
 from promptspan_server.cli.help_text import help_text
+from promptspan_server.cli.ledger import ledger
 from promptspan_server.cli.migrate import migrate
 from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
@@ -27,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, migrate, query, doctor):
+for command in (up, demo, migrate, dashboard, ledger, query, doctor):
     app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
 

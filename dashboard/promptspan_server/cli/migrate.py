@@ -51,7 +51,7 @@ def migrate(
         executor = ClientExecutor(client)
         try:
             pending = pending_migrations(executor)
-            done = frozenset[str]() if dry_run else frozenset(apply(executor, cluster=where))
+            done = frozenset[str]() if dry_run else frozenset(apply(executor, cluster=where, as_definer=True))
             for migration in load_migrations():
                 print(f"{_name(migration)}  {_outcome(migration, pending, done)}")
             if dry_run:
