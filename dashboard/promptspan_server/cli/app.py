@@ -11,6 +11,8 @@ from promptspan_server.cli.failure import CommandError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+from promptspan_server.cli.check import check
+from promptspan_server.cli.compare import compare
 from promptspan_server.cli.dashboard import dashboard
 from promptspan_server.cli.demo import demo
 from promptspan_server.cli.doctor import doctor
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, migrate, dashboard, ledger, query, doctor):
+for command in (up, demo, migrate, dashboard, ledger, query, compare, check, doctor):
     app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
 

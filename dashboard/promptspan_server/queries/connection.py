@@ -251,6 +251,23 @@ class Store:
         rows = tuple(query.row(values) for values in result.result_rows)
         return Answer(rows, asked_at_s, time.perf_counter() - began)
 
+    def table(self, sql: str, parameters: Mapping[str, Any]) -> Any:
+        """Put one question whose answer is many numbers, and take it as columns: a `pyarrow.Table`.
+
+        Raises:
+            StoreUnreachable: No answer, or we are not let in.
+            QueryFailed: The store refused the question.
+        """
+        client: Any = self._connected()
+        try:
+            with _translated(self.dsn):
+                return client.query_arrow(
+                    sql, parameters=dict(parameters), settings={"max_execution_time": QUERY_TIMEOUT_S}
+                )
+        except StoreUnreachable:
+            self.close()
+            raise
+
     def close(self) -> None:
         """Let go of the connections; the next question makes new ones."""
         with self._lock:

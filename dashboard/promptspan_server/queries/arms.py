@@ -1,0 +1,119 @@
+"""What two versions of a prompt did, hour by hour: the sums that a comparison needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from promptspan_server.queries.scope import TimeRange
+
+_CELLS = (
+    "calls",
+    "identified",
+    "errors",
+    "cancelled",
+    "incomplete",
+    *(
+        f"{quantity}_{part}"
+        for quantity in ("latency", "ttft", "input_tokens", "output_tokens", "cost")
+        for part in ("calls", "sum", "squares")
+    ),
+)
+_SOURCE = (
+    "arms_of_calls(since = fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC'),"
+    " until = fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
+)
+_CHOSEN = "prompt_name = {prompt:String} AND prompt_version IN ({a:String}, {b:String})"
+_KEYS = "toUInt32(hour) AS hour_s, toUInt8(prompt_version = {b:String}) AS arm"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmsOf:
+    """Two versions of a prompt over a range of time: the columns of one question, as SQL.
+
+    Attributes:
+        range: When; cut to whole hours by the view's own grouping.
+        prompt: Name of the prompt.
+        a: The baseline's version.
+        b: The candidate's version.
+        feature: Only calls of this feature, None for all.
+    """
+
+    range: TimeRange
+    prompt: str
+    a: str
+    b: str
+    feature: str | None = None
+
+    def cells(self) -> str:
+        """One row an hour, arm and unit: `hour_s`, `arm` (0 baseline), `unit`, counts and moments."""
+        sums = ", ".join(f"sum({name}) AS {name}" for name in _CELLS)
+        return (
+            f"SELECT {_KEYS}, unit, {sums} FROM {_SOURCE} WHERE {self._chosen()} GROUP BY hour_s, arm, unit"
+        )
+
+    def flags(self) -> str:
+        """One row an hour, arm, unit and safety flag: `flag`, `n`."""
+        return (
+            f"SELECT {_KEYS}, unit, pair.1 AS flag, sum(pair.2) AS n FROM {_SOURCE}"
+            f" ARRAY JOIN CAST(flags, 'Array(Tuple(String, UInt64))') AS pair WHERE {self._chosen()}"
+            " GROUP BY hour_s, arm, unit, flag"
+        )
+
+    def histograms(self, quantity: str) -> str:
+        """One row an hour, arm and bucket of `latency` or `cost`: `bucket`, `n`."""
+        if quantity not in ("latency", "cost"):
+            raise ValueError(f"no histogram of {quantity}")
+        return (
+            f"SELECT {_KEYS}, pair.1 AS bucket, sum(pair.2) AS n FROM {_SOURCE}"
+            f" ARRAY JOIN CAST({quantity}_hist, 'Array(Tuple(UInt16, UInt64))') AS pair"
+            f" WHERE {self._chosen()} GROUP BY hour_s, arm, bucket"
+        )
+
+    def scores(self) -> str:
+        """One row an hour of the call, arm, unit and score: `name`, `calls`, `sum`, `squares`."""
+        return f"""
+            WITH judged AS
+            (
+                SELECT
+                    ts, trace_id, span_id, response_id, prompt_version,
+                    multiIf(user_id != '', user_id, session_id != '', session_id, trace_id) AS whose
+                FROM llm_calls
+                WHERE {self.range.where()} AND {self._chosen()}
+                LIMIT 1 BY trace_id, span_id
+            ),
+            given AS
+            (
+                SELECT name, value, trace_id, span_id, response_id FROM scores FINAL
+                WHERE value IS NOT NULL AND ts >= fromUnixTimestamp64Milli({{start_ms:Int64}}, 'UTC')
+            )
+            SELECT
+                {_KEYS.replace("hour)", "toStartOfHour(ts)::DateTime('UTC'))")},
+                toUInt8(cityHash64(whose) % 64) AS unit, name,
+                count() AS calls, sum(value) AS sum, sum(value * value) AS squares
+            FROM
+            (
+                SELECT
+                    j.ts AS ts, j.prompt_version AS prompt_version, j.whose AS whose, g.name AS name,
+                    assumeNotNull(g.value) AS value
+                FROM judged AS j INNER JOIN (SELECT * FROM given WHERE span_id != '') AS g
+                    ON g.trace_id = j.trace_id AND g.span_id = j.span_id
+                UNION ALL
+                SELECT j.ts, j.prompt_version, j.whose, g.name, assumeNotNull(g.value)
+                FROM (SELECT * FROM judged WHERE response_id != '' LIMIT 1 BY response_id) AS j
+                INNER JOIN (SELECT * FROM given WHERE span_id = '' AND response_id != '') AS g
+                    USING response_id
+            )
+            GROUP BY hour_s, arm, unit, name
+        """
+
+    def parameters(self) -> Mapping[str, Any]:
+        """The values that the questions name."""
+        given = {} if self.feature is None else {"feature": self.feature}
+        return {**self.range.parameters(), "prompt": self.prompt, "a": self.a, "b": self.b, **given}
+
+    def _chosen(self) -> str:
+        return _CHOSEN + ("" if self.feature is None else " AND feature = {feature:String}")

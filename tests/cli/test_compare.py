@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import clickhouse_connect
+import pytest
+
+from replay.llmdrift import load_llmdrift
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .conftest import LocalStore
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+REFUSES = re.compile(r"sorry|cannot|can't|unable|not appropriate|as an ai", re.IGNORECASE)
+
+
+class Calls:
+    """Calls of one prompt, in the store as they would be after a day of traffic."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._rng = random.Random(5)
+
+    def insert(self, rows: list[dict[str, Any]]) -> None:
+        start = datetime.now(timezone.utc) - timedelta(hours=20)
+        body = "\n".join(
+            json.dumps(
+                {
+                    "ts": (start + timedelta(hours=self._rng.random() * 12)).strftime("%Y-%m-%d %H:%M:%S.%f"),
+                    "trace_id": f"{self._rng.getrandbits(128):032x}",
+                    "span_id": f"{self._rng.getrandbits(64):016x}",
+                    "service": "tests",
+                    "operation": "chat",
+                    "provider": "openai",
+                    "request_model": "gpt-4o-mini",
+                    "response_model": "gpt-4o-mini",
+                    "usage_source": "provider",
+                    "input_tokens": 400,
+                    "billable": True,
+                    "status": "ok",
+                    "attempt": 1,
+                    **row,
+                }
+            )
+            for row in rows
+        )
+        self._client.raw_insert("llm_calls", insert_block=body.encode(), fmt="JSONEachRow")
+
+    def plain(self, prompt: str, version: str, n: int, *, slower: float = 1.0, wrong: float = 0.0) -> None:
+        self.insert(
+            [
+                {
+                    "prompt_name": prompt,
+                    "prompt_version": version,
+                    "duration_ms": math.exp(self._rng.gauss(6.7, 0.6)) * slower,
+                    "output_tokens": round(math.exp(self._rng.gauss(5, 0.8))),
+                    "status": "error" if self._rng.random() < wrong else "ok",
+                    "user_id": f"user-{self._rng.randrange(300)}",
+                    "feature": "inbox" if self._rng.random() < 0.5 else "search",
+                }
+                for _ in range(n)
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+def calls(local_store: LocalStore) -> Iterator[Calls]:
+    driver: Any = clickhouse_connect
+    client = driver.get_client(
+        host="127.0.0.1", port=local_store.ready["clickhouse_port"], username="default"
+    )
+    yield Calls(client)
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def rollout(calls: Calls) -> str:
+    """Version 7 is slower than 6 and fails more; version 8 is as 6 is, and 9 has hardly been called."""
+    calls.plain("rollout", "6", 3000, wrong=0.01)
+    calls.plain("rollout", "7", 3000, slower=1.3, wrong=0.09)
+    calls.plain("rollout", "8", 3000, wrong=0.01)
+    calls.plain("rollout", "9", 20)
+    return "rollout"
+
+
+def _by_metric(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    return {each["metric"]: each for each in json.loads(result.stdout)["metrics"]}
+
+
+def test_compare_says_what_is_worse(promptspan: Run, local_store: LocalStore, rollout: str) -> None:
+    result = promptspan("compare", rollout, "--a=6", "--b=7", "--format=json", local_store.reader)
+    assert (result.returncode, result.stderr) == (1, "")
+    answer = json.loads(result.stdout)
+    assert (answer["verdict"], answer["calls_a"], answer["calls_b"]) == ("regressed", 3000, 3000)
+    metrics = _by_metric(result)
+    latency, errors = metrics["latency_p95"], metrics["error_rate"]
+    assert latency["verdict"] == errors["verdict"] == "regressed"
+    assert 1 < latency["low"] < 1.3 < latency["high"]
+    assert latency["p"] < 0.01
+    assert errors["a"] == pytest.approx(0.01, abs=0.006)
+    assert errors["b"] == pytest.approx(0.09, abs=0.02)
+    assert metrics["output_tokens"]["verdict"] in ("undecided", "not worse")
+
+
+def test_compare_is_read_by_people_too(promptspan: Run, local_store: LocalStore, rollout: str) -> None:
+    result = promptspan("compare", rollout, "--a=6", "--b=7", local_store.reader)
+    assert result.stdout.splitlines()[0].startswith("7 is ")
+    assert "latency_p95" in result.stdout
+    narrowed = promptspan(
+        "compare", rollout, "--a=6", "--b=7", "--feature=search", "--format=json", local_store.reader
+    )
+    assert 1200 < json.loads(narrowed.stdout)["calls_a"] < 1800
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--a=6", "--b=6"), "two versions are compared"),
+        (("--a=6", "--b=66"), "no call of rollout version 66"),
+        (("--a=6", "--b=7", "--from=yesterday"), "is no time"),
+        (("--a=6", "--b=7", "--from=1h", "--to=2h"), "ends after it starts"),
+        (("--a=6", "--b=7", "--share=7"), "between 0 and 1"),
+    ],
+)
+def test_a_question_that_makes_no_sense_gets_one_line(
+    promptspan: Run, local_store: LocalStore, rollout: str, options: tuple[str, ...], said: str
+) -> None:
+    result = promptspan("compare", rollout, *options, local_store.reader)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(("candidate", "code"), [("7", 1), ("8", 0), ("9", 3)])
+def test_check_answers_a_pipeline_by_its_exit_code(
+    promptspan: Run, local_store: LocalStore, tmp_path: Path, *, rollout: str, candidate: str, code: int
+) -> None:
+    guardrails = tmp_path / "guardrails.yaml"
+    guardrails.write_text(
+        "guardrails:\n"
+        "  - {metric: latency, max_increase_pct: 15}\n"
+        "  - {metric: error_rate, max_increase: 0.03}\n"
+    )
+    junit, markdown = tmp_path / "check.xml", tmp_path / "check.md"
+    result = promptspan(
+        *("check", rollout, f"--candidate={candidate}", "--baseline=6", f"--guardrails={guardrails}"),
+        *(f"--junit={junit}", f"--markdown={markdown}", local_store.reader),
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    suite = ET.fromstring(junit.read_text())
+    assert suite.get("tests") == "2"
+    assert int(suite.get("failures", "")) == (2 if code == 1 else 0)
+    assert int(suite.get("skipped", "")) == (2 if code == 3 else 0)
+    assert markdown.read_text().startswith("### ")
+
+
+def test_check_waits_for_a_rollout_that_has_not_begun(
+    promptspan: Run, local_store: LocalStore, rollout: str
+) -> None:
+    result = promptspan("check", rollout, "--candidate=10", "--baseline=6", "--wait=2s", local_store.reader)
+    assert result.returncode == 2
+    assert "looking again" in result.stderr
+    assert "no call of rollout version 10" in result.stderr
+
+
+def test_the_changes_of_the_study_are_found(
+    promptspan: Run, local_store: LocalStore, calls: Calls, shared_data: Path
+) -> None:
+    """What is known of two versions of two models (Chen, Zaharia & Zou 2023), called at the same time."""
+    for dataset in ("leetcode_easy", "sensitiveq", "countahappynumber"):
+        calls.insert(
+            [
+                {
+                    "prompt_name": f"{dataset} {each.request_model.rpartition('-')[0]}",
+                    "prompt_version": each.request_model.rpartition("-")[2],
+                    "duration_ms": each.latency_ms,
+                    "output_tokens": each.usage.output_tokens,
+                    "safety_flags": ["refusal"]
+                    if dataset == "sensitiveq" and REFUSES.search(each.answer)
+                    else [],
+                }
+                for each in load_llmdrift(shared_data, dataset)
+            ]
+        )
+    known = [
+        ("leetcode_easy gpt-4", "0314", "latency", "regressed"),
+        ("leetcode_easy gpt-4", "0314", "output_tokens", "undecided"),
+        ("sensitiveq gpt-4", "0314", "refusal_rate", "regressed"),
+        ("countahappynumber gpt-4", "0314", "latency", "improved"),
+        ("countahappynumber gpt-4", "0314", "output_tokens", "improved"),
+        ("countahappynumber gpt-3.5-turbo", "0301", "output_tokens", "regressed"),
+    ]
+    found: list[tuple[str, str, str, str]] = []
+    for prompt, a, metric, _ in known:
+        result = promptspan("compare", prompt, f"--a={a}", "--b=0613", "--format=json", local_store.reader)
+        found.append((prompt, a, metric, _by_metric(result)[metric]["verdict"]))
+    assert found == known
