@@ -15,7 +15,7 @@ TELEMETRYGEN := .cache/bin/telemetrygen
 COMPOSE_MODEL := .cache/bin/compose-model
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help install demo test faults collector test-collector bench bench-sdk format lint typecheck browser clean
+.PHONY: help install demo test faults collector test-collector bench bench-sdk bench-compare format lint typecheck browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -110,6 +110,9 @@ bench: install ## Run the benchmarks, each as a ratio to a reference in the same
 
 bench-sdk: install ## What the SDK costs its host, to plain OpenTelemetry in one run (BENCH_ARGS="--short", "--peers")
 	@$(BIN)/python benchmarks/bench_sdk.py $(BENCH_ARGS)
+
+bench-compare: install ## Comparisons under hourly peeking: claims without a difference, time to a verdict (BENCH_ARGS="--runs 200")
+	@$(BIN)/python benchmarks/bench_compare.py $(BENCH_ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .

@@ -57,6 +57,23 @@ class Calls:
         )
         self._client.raw_insert("llm_calls", insert_block=body.encode(), fmt="JSONEachRow")
 
+    def score(self, prompt: str, name: str, means: dict[str, float]) -> None:
+        self._client.command(
+            "INSERT INTO scores (ts, trace_id, span_id, service, name, value, source_id)"
+            " SELECT ts, trace_id, span_id, service, {name:String},"
+            " transform(prompt_version, {versions:Array(String)}, {means:Array(Float64)}, 0.)"
+            " + (cityHash64(span_id) % 1000 / 1000 - 0.5) / 2, span_id"
+            " FROM llm_calls WHERE prompt_name = {prompt:String}"
+            " AND prompt_version IN {versions:Array(String)}"
+            " LIMIT 400 BY prompt_version",
+            parameters={
+                "name": name,
+                "prompt": prompt,
+                "versions": list(means),
+                "means": list(means.values()),
+            },
+        )
+
     def plain(self, prompt: str, version: str, n: int, *, slower: float = 1.0, wrong: float = 0.0) -> None:
         self.insert(
             [
@@ -111,6 +128,16 @@ def test_compare_says_what_is_worse(promptspan: Run, local_store: LocalStore, ro
     assert errors["a"] == pytest.approx(0.01, abs=0.006)
     assert errors["b"] == pytest.approx(0.09, abs=0.02)
     assert metrics["output_tokens"]["verdict"] in ("undecided", "not worse")
+
+
+def test_scores_are_compared_where_there_are_any(
+    promptspan: Run, local_store: LocalStore, calls: Calls, rollout: str
+) -> None:
+    calls.score(rollout, "helpful", {"6": 0.8, "8": 0.6})
+    result = promptspan("compare", rollout, "--a=6", "--b=8", "--format=json", local_store.reader)
+    score = _by_metric(result)["score:helpful"]
+    assert (score["verdict"], score["interval_of"]) == ("regressed", "delta")
+    assert score["low"] < -0.2 < score["high"] < 0
 
 
 def test_compare_is_read_by_people_too(promptspan: Run, local_store: LocalStore, rollout: str) -> None:

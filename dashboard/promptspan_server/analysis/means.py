@@ -12,10 +12,10 @@ McCaffrey 2002).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 if TYPE_CHECKING:
     from promptspan_server.analysis.arms import Floats
@@ -127,12 +127,10 @@ def _result(
 
 def _normal_of(t: float, degrees: float) -> float:
     """The normal quantile as rare as this quantile of Student's t: few units make a variance uncertain."""
-    if degrees > 1000:
+    if degrees > 1000 or not t:
         return t
-    return float(np.sign(t) * -stats.norm.isf(stats.t.sf(-abs(t), degrees)) if t else 0.0)
+    return float(np.sign(t) * -ndtri(stdtr(degrees, -abs(t))))
 
 
 def _student_of(z: float, degrees: float) -> float:
-    if degrees > 1000:
-        return z
-    return float(stats.t.isf(stats.norm.sf(z), degrees))
+    return z if degrees > 1000 else -float(cast("float", stdtrit(degrees, np.asarray(ndtr(-z)))))

@@ -76,37 +76,16 @@ class ArmsOf:
     def scores(self) -> str:
         """One row an hour of the call, arm, unit and score: `name`, `calls`, `sum`, `squares`."""
         return f"""
-            WITH judged AS
-            (
-                SELECT
-                    ts, trace_id, span_id, response_id, prompt_version,
-                    multiIf(user_id != '', user_id, session_id != '', session_id, trace_id) AS whose
-                FROM llm_calls
-                WHERE {self.range.where()} AND {self._chosen()}
-                LIMIT 1 BY trace_id, span_id
-            ),
-            given AS
-            (
-                SELECT name, value, trace_id, span_id, response_id FROM scores FINAL
-                WHERE value IS NOT NULL AND ts >= fromUnixTimestamp64Milli({{start_ms:Int64}}, 'UTC')
-            )
+            WITH multiIf(user_id != '', user_id, session_id != '', session_id, trace_id) AS whose
             SELECT
                 {_KEYS.replace("hour)", "toStartOfHour(ts)::DateTime('UTC'))")},
-                toUInt8(cityHash64(whose) % 64) AS unit, name,
-                count() AS calls, sum(value) AS sum, sum(value * value) AS squares
-            FROM
-            (
-                SELECT
-                    j.ts AS ts, j.prompt_version AS prompt_version, j.whose AS whose, g.name AS name,
-                    assumeNotNull(g.value) AS value
-                FROM judged AS j INNER JOIN (SELECT * FROM given WHERE span_id != '') AS g
-                    ON g.trace_id = j.trace_id AND g.span_id = j.span_id
-                UNION ALL
-                SELECT j.ts, j.prompt_version, j.whose, g.name, assumeNotNull(g.value)
-                FROM (SELECT * FROM judged WHERE response_id != '' LIMIT 1 BY response_id) AS j
-                INNER JOIN (SELECT * FROM given WHERE span_id = '' AND response_id != '') AS g
-                    USING response_id
-            )
+                toUInt8(cityHash64(whose) % 64) AS unit,
+                score AS name,
+                count() AS calls,
+                sum(score_value) AS sum,
+                sum(score_value * score_value) AS squares
+            FROM call_scores
+            WHERE {self.range.where()} AND billable AND score_value IS NOT NULL AND {self._chosen()}
             GROUP BY hour_s, arm, unit, name
         """
 
