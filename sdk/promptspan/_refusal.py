@@ -40,7 +40,40 @@ _REFUSAL = re.compile(
 )
 
 
+# One of these is in whatever the pattern finds; the pattern alone is slow.
+_WORDS = (
+    *(
+        "i can",
+        "i'm ",
+        "i am ",
+        "i won't",
+        "i will not",
+        "i could",
+        "i must",
+        "i have to",
+        "i need to",
+        "i decline",
+    ),
+    *(
+        "i refuse",
+        "i'd ",
+        "i would",
+        "as an ai",
+        "sorry",
+        "against ",
+        "mir leid",
+        "ich kann",
+        "je suis",
+        "je regrette",
+    ),
+    *("je ne ", "lo siento", "no puedo", "mi dispiace", "desculpe"),
+)
+
+
 def refuses(answer: str) -> bool:
     """Whether an answer begins with a refusal."""
-    beginning = answer[:_LOOKED_AT].strip().replace("\u2019", "'")
-    return _REFUSAL.search(beginning) is not None
+    beginning = answer[:_LOOKED_AT].strip().replace("\u2019", "'").lower()
+    for word in _WORDS:  # a loop: twice as fast as any() of a generator, and each answer passes here
+        if word in beginning:
+            return _REFUSAL.search(beginning) is not None
+    return False

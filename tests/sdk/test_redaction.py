@@ -7,13 +7,14 @@ import random
 import time
 import uuid
 from datetime import datetime, timedelta, timezone
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptspan._checks import card, iban_at, luhn
+from promptspan._checks import card, iban_at, is_special, luhn
 from promptspan._redaction import Scanner, Seen
 
 if TYPE_CHECKING:
@@ -227,3 +228,11 @@ def test_a_forked_child_makes_its_rules_anew() -> None:
     if child == 0:
         os._exit(0 if SCANNER.outdated and not Scanner().outdated else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 4))
+def test_an_address_is_somebodys_own_only_if_it_is_public(parts: tuple[int, int, int, int]) -> None:
+    address = IPv4Address(".".join(map(str, parts)))
+    own = not is_special(*parts[:3])
+    # Multicast is global for ipaddress, and nobody's; a few single addresses of 192.0.0.0/24 are global.
+    assert own == (address.is_global and not address.is_multicast) or parts[:3] == (192, 0, 0)
