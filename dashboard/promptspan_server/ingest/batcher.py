@@ -1,10 +1,12 @@
 """Groups the bodies of all senders into inserts, and tells each sender when the engine has its own.
 
-An insert costs a tenth of a second of processor time however small it is, so bodies wait for company: up to
-5,000 spans or 20 ms. A trickle waits longer: while a group is small, the store rests between two inserts
-three times as long as the last one took, half a second at most, so that a few calls a second leave the
-machine to the application. A group is inserted whole or not at all; if it fails, its halves are tried, down
-to the one body that is to blame, and only that one is refused.
+An insert costs about a tenth of a second of processor time however small it is, so bodies wait for
+company. While an insert runs, they gather for the next one; a second insert runs beside it only for a full
+group. After it, the senders that it answered are expected back: the next begins when as many bodies are
+there as senders were seen, or after a quarter of the time that the last one took (20 ms at least). A trickle
+waits longer: between two small inserts the store rests three times as long as the last one took, 0.3 s at
+most, so that a few calls a second leave the machine to the application. A group is inserted whole or not at
+all; if it fails, its halves are tried, down to the one body that is to blame, and only that one is refused.
 
 A body that is sent again is recognised by its hash, whatever company it comes in: while it is on its way both
 senders wait for the same insert, and for a while after it is acknowledged at once. Beyond that memory (a
@@ -14,10 +16,9 @@ restart, a batch that was cut differently) the tables' own keys make a call coun
 from __future__ import annotations
 
 import hashlib
-import queue
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
 
 Signal = Literal["traces", "logs"]
 
-_MAX_ITEMS = 5_000
+_MAX_ITEMS = 10_000
 _MAX_GROUP_BYTES = 32 << 20
 _WAIT_S = 0.02
+_WAIT_FACTOR = 0.25
 _SMALL_ITEMS = 500
 _REST_FACTOR = 3.0
-_MAX_REST_S = 0.5
+_MAX_REST_S = 0.3
+# An insert that takes this long keeps nobody else waiting.
+_SLOW_S = 1.0
 _MAX_QUEUED_BYTES = 128 << 20
 _REMEMBERED = 20_000
 # Errors that say something about the body: cannot parse, bad value, malformed Protobuf, out of range...
@@ -65,6 +69,7 @@ class _Item:
     items: int
     digest: bytes
     done: Future[None]
+    came_at: float
 
 
 class Batcher:
@@ -88,10 +93,16 @@ class Batcher:
         self._max_items = max_items
         self._max_queued_bytes = max_queued_bytes
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._changed = threading.Condition(self._lock)
+        self._waiting: deque[_Item] = deque()
+        self._waiting_items = 0
+        self._waiting_bytes = 0
         self._queued_bytes = 0
         self._closing = False
-        self._rested_at = 0.0
+        self._running = 0
+        self._expected = 0
+        self._ended_at = 0.0
+        self._took_s = 0.0
         self._on_their_way: dict[bytes, Future[None]] = {}
         self._landed: OrderedDict[bytes, None] = OrderedDict()
         self._threads = [
@@ -130,7 +141,10 @@ class Batcher:
                 return done
             self._queued_bytes += len(body)
             self._on_their_way[digest] = done
-        self._queue.put(_Item(body, items, digest, done))
+            self._waiting.append(_Item(body, items, digest, done, time.monotonic()))
+            self._waiting_items += items
+            self._waiting_bytes += len(body)
+            self._changed.notify()
         return done
 
     def close(self) -> None:
@@ -139,38 +153,54 @@ class Batcher:
             if self._closing:
                 return
             self._closing = True
-        for _ in self._threads:
-            self._queue.put(None)
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _work(self) -> None:
-        while (group := self._next_group()) is not None:
+        while group := self._next_group():
             started = time.monotonic()
             self._try(group)
-            ended = time.monotonic()
-            self._rested_at = ended + min(_MAX_REST_S, _REST_FACTOR * (ended - started))
+            with self._lock:
+                self._ended_at = time.monotonic()
+                self._took_s = self._ended_at - started
+                self._running -= 1
+                self._expected = len(group) + len(self._waiting)
+                self._changed.notify_all()
 
-    def _next_group(self) -> list[_Item] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        group, items, size = [first], first.items, len(first.body)
-        deadline = time.monotonic() + self._wait_s
-        while items < self._max_items and size < _MAX_GROUP_BYTES:
-            until = deadline if items >= _SMALL_ITEMS or self._closing else max(deadline, self._rested_at)
-            try:
-                following = self._queue.get(timeout=max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                break
-            if following is None:
-                # For the next round: this group lands first.
-                self._queue.put(None)
-                break
-            group.append(following)
-            items += following.items
-            size += len(following.body)
-        return group
+    def _next_group(self) -> list[_Item]:
+        """Wait for the next group; empty at the end."""
+        with self._lock:
+            while not (self._closing and not self._waiting):
+                wait_s = self._due_at() - time.monotonic() if self._waiting else None
+                if wait_s is not None and wait_s <= 0:
+                    break
+                self._changed.wait(wait_s)
+            group: list[_Item] = []
+            items = size = 0
+            while self._waiting and items < self._max_items and size < _MAX_GROUP_BYTES:
+                item = self._waiting.popleft()
+                group.append(item)
+                items += item.items
+                size += len(item.body)
+            self._waiting_items -= items
+            self._waiting_bytes -= size
+            self._running += bool(group)
+            return group
+
+    def _due_at(self) -> float:
+        """When what waits now should be inserted (monotonic, seconds)."""
+        if self._closing or self._waiting_items >= self._max_items or self._waiting_bytes >= _MAX_GROUP_BYTES:
+            return 0.0
+        came_at = self._waiting[0].came_at
+        if self._running:
+            return came_at + _SLOW_S
+        small = self._waiting_items < min(_SMALL_ITEMS, self._max_items)
+        rested_at = self._ended_at + min(_MAX_REST_S, _REST_FACTOR * self._took_s) if small else 0.0
+        if len(self._waiting) >= self._expected:
+            return rested_at
+        patience_s = max(self._wait_s, _WAIT_FACTOR * self._took_s)
+        return max(rested_at, max(came_at, self._ended_at) + patience_s)
 
     def _try(self, group: list[_Item]) -> None:
         try:

@@ -15,9 +15,15 @@ SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW instrumentations_mv TO instrumentations AS
 WITH (name -> replaceRegexpOne(splitByChar('/', name)[-1], '(-[0-9]{4}-[0-9]{2}-[0-9]{2}|[-@][0-9]{8})?(-v[0-9]+)?(:[0-9a-z]+)?$', '')) AS plain
-SELECT service, arrayJoin(arrayDistinct([plain(request_model), plain(response_model)])) AS model, instrumentation, min(ts) AS first_seen, max(ts) AS last_seen
-FROM normalised_calls
-WHERE billable
+SELECT service, arrayJoin(arrayDistinct([plain(request_model), plain(response_model)])) AS model, instrumentation, min(first) AS first_seen, max(last) AS last_seen
+FROM
+(
+    -- Each pair of names once, before they are made plain.
+    SELECT service, request_model, response_model, instrumentation, min(ts) AS first, max(ts) AS last
+    FROM normalised_calls
+    WHERE billable
+    GROUP BY service, request_model, response_model, instrumentation
+)
 GROUP BY service, model, instrumentation;
 
 -- Services in which two instrumentations see the same model, and since when.
