@@ -263,7 +263,13 @@ class Call(Span):
             from ._build import build_span  # late: the caller's path needs none of it
 
             _build_span = build_span
-        return _build_span(self)
+        try:
+            return _build_span(self)
+        finally:
+            if self.exception is not None:
+                self.exception = (
+                    None  # it holds the frame that holds this call: a ring, until the collector runs
+                )
 
     def named(self) -> dict[str, Any]:
         """Which prompt and version it is, by the decorator or the prompt that was rendered."""

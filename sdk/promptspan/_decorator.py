@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         def __call__(self, function: _F, /) -> _F: ...
 
 
+_OF_CACHES = ("cache_info", "cache_clear", "cache_parameters")  # of functools.lru_cache
+
 # The decorated thing has exactly the type that it had: parameters, overloads, coroutine or generator, and
 # all.
 _F = TypeVar("_F", bound="Callable[..., Any] | classmethod[Any, Any, Any] | staticmethod[Any, Any]")
@@ -122,9 +124,17 @@ def traced_prompt(
             capture_content=capture_content,
             expect_json=expect_json,
         )
-        return functools.wraps(target)(_wrapper_for(target)(target, spec))
+        return _like(target, _wrapper_for(target)(target, spec))
 
     return decorate if function is None else decorate(function)
+
+
+def _like(target: Any, wrapper: Any) -> Any:
+    """The wrapper with all that can be read from the function; a cache has its own methods besides."""
+    for name in _OF_CACHES:
+        if (method := getattr(target, name, None)) is not None:
+            setattr(wrapper, name, method)
+    return functools.wraps(target)(wrapper)
 
 
 def _wrapper_for(function: Any) -> Callable[[Any, Spec], Any]:
