@@ -16,7 +16,7 @@ SETTINGS non_replicated_deduplication_window = 1000;
 -- Words of other instrumentations and ours for them.
 CREATE TABLE value_aliases
 (
-    field LowCardinality(String) COMMENT 'operation, provider, host, span_name, scope, finish_reason, error',
+    field LowCardinality(String) COMMENT 'operation, provider, host, finish_reason, error; by scope: scope (its habits), scope_provider, scope_operation; by name of the span: span_name, span and method (after the scope)',
     value String COMMENT 'as sent, in lower case',
     canonical String COMMENT 'as we store it'
 )
@@ -50,7 +50,7 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('gen_ai.response.model', 'response_model', 20),
     ('gen_ai.response.id', 'response_id', 20),
     ('gen_ai.response.finish_reasons', 'finish_reasons', 20),
-    ('gen_ai.response.time_to_first_chunk', 'ttft_s', 20),
+    ('gen_ai.response.time_to_first_chunk', 'first_chunk_s', 20),
     ('gen_ai.usage.input_tokens', 'input_tokens', 20),
     ('gen_ai.usage.output_tokens', 'output_tokens', 20),
     ('gen_ai.usage.cache_read.input_tokens', 'cache_read_tokens', 20),
@@ -145,6 +145,7 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('llm.prompt_template.template', 'template', 50, ' '),
     ('llm.invocation_parameters', '', 0, '*'),
     ('llm.invocation_parameters.model', 'request_model', 55, ' '),
+    ('llm.invocation_parameters.id', 'answer_parameters', 55, ' '),
     ('llm.invocation_parameters.stream', 'streaming', 55, ' '),
     ('llm.invocation_parameters.api_base', 'host', 30, ' '),
     ('llm.invocation_parameters.base_url', 'host', 30, ' '),
@@ -183,6 +184,10 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('langfuse.observation.completion_start_time', 'first_token_at', 70, ' '),
     ('langfuse.observation.metadata.finish_reason', 'finish_reasons', 70, ' '),
     ('langfuse.observation.metadata.id', 'object_id', 70, ' '),
+    ('langfuse.observation.metadata.service_tier', 'service_tier', 76, ' '),
+    ('langfuse.observation.cost_details', '', 0, '*'),
+    ('langfuse.observation.cost_details.total', 'total_cost', 70, ' '),
+    ('langfuse.observation.cost_details.input', 'input_cost', 70, ' '),
     ('langfuse.observation.metadata.ls_provider', 'provider', 75, ' '),
     ('langfuse.observation.metadata.ls_model_name', 'request_model', 75, ' '),
     ('langfuse.observation.metadata.ls_integration', 'framework', 75, ' '),
@@ -228,12 +233,14 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
 
 -- Logfire (logfire/_internal/integrations/llm_providers) and pydantic-ai (pydantic_ai/usage.py).
 INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
-    ('gen_ai.client.operation.time_to_first_chunk', 'ttft_s', 80, ' '),
+    ('gen_ai.client.operation.time_to_first_chunk', 'first_chunk_s', 80, ' '),
     ('gen_ai.usage.raw', '', 0, '*'),
     ('gen_ai.usage.details.reasoning_tokens', 'reasoning_tokens', 80, ' '),
     ('gen_ai.usage.details.cache_read_tokens', 'cache_read_tokens', 80, ' '),
     ('gen_ai.usage.details.cached_tokens', 'cache_read_tokens', 81, ' '),
     ('gen_ai.usage.details.cache_write_tokens', 'cache_write_tokens', 80, ' '),
+    ('gen_ai.usage.details.ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 80, ' '),
+    ('gen_ai.usage.details.ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 80, ' '),
     ('gen_ai.usage.details.input_audio_tokens', 'audio_input_tokens', 80, ' '),
     ('gen_ai.usage.details.output_audio_tokens', 'audio_output_tokens', 80, ' '),
     ('request_data', 'input', 88, '*'),
@@ -242,6 +249,16 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('pydantic_ai.all_messages', 'input', 85, ' '),
     ('request_data.model', 'request_model', 89, ' '),
     ('request_data.stream', 'streaming', 89, ' '),
+    -- logfire.openai_agents: spans of turns and tasks have a usage too, but without details.
+    ('usage', '', 0, '*'),
+    ('usage.input_tokens_details.cached_tokens', 'cache_read_tokens', 82, ' '),
+    ('usage.input_tokens_details.cache_write_tokens', 'cache_write_tokens', 82, ' '),
+    ('usage.output_tokens_details.reasoning_tokens', 'reasoning_tokens', 82, ' '),
+    ('response', 'output', 89, '*'),
+    ('response.id', 'response_id', 89, ' '),
+    ('response.service_tier', 'service_tier', 89, ' '),
+    ('response.incomplete_details.reason', 'finish_reasons', 88, ' '),
+    ('response.status', 'finish_reasons', 89, ' '),
     ('duration', 'duration_s', 80, ' '),
     ('logfire.span_type', 'span_type', 80, ' ');
 
@@ -412,6 +429,15 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('provider', 'togetherai', 'together_ai'),
     ('provider', 'fireworks_ai', 'fireworks'),
     ('provider', 'huggingface', 'hugging_face'),
+    -- Frameworks that name themselves: not providers.
+    ('provider', 'strands-agents', 'unknown'),
+    ('provider', 'langchain', 'unknown'),
+    ('provider', 'llamaindex', 'unknown'),
+    ('provider', 'haystack', 'unknown'),
+    ('provider', 'crewai', 'unknown'),
+    ('provider', 'autogen', 'unknown'),
+    ('provider', 'agno', 'unknown'),
+    ('provider', 'litellm', 'unknown'),
     ('provider', 'openai.chat', 'openai'),
     ('provider', 'openai.responses', 'openai'),
     ('provider', 'openai.embedding', 'openai'),
@@ -458,11 +484,22 @@ CROSS JOIN
 
 -- Operations that only the name of the span tells, or tells better: with its scope before it.
 INSERT INTO value_aliases (field, value, canonical) VALUES
-    -- OpenLLMetry calls Anthropic's messages a completion, up to 0.53.
+    -- OpenLLMetry (up to 0.53) calls Anthropic's messages a completion, and so does LiteLLM all chats.
     ('span', 'opentelemetry.instrumentation.anthropic anthropic.chat', 'chat'),
     ('span', 'opentelemetry.instrumentation.anthropic anthropic.completion', 'text_completion'),
+    ('scope_operation', 'litellm completion', 'chat'),
     -- No operation, up to 0.53.
     ('span', 'opentelemetry.instrumentation.openai.v1 openai.response', 'chat'),
+    -- No operation, if they failed.
+    ('span', 'logfire.openai_agents chat completion with {gen_ai.request.model!r}', 'chat'),
+    ('span', 'logfire.openai_agents responses api with {gen_ai.request.model!r}', 'chat'),
+    -- LlamaIndex: the public method around the one that calls.
+    ('method', 'openinference.instrumentation.llama_index get_text_embedding', 'invoke_workflow'),
+    ('method', 'openinference.instrumentation.llama_index get_query_embedding', 'invoke_workflow'),
+    ('method', 'openinference.instrumentation.llama_index get_text_embedding_batch', 'invoke_workflow'),
+    ('method', 'openinference.instrumentation.llama_index aget_text_embedding', 'invoke_workflow'),
+    ('method', 'openinference.instrumentation.llama_index aget_query_embedding', 'invoke_workflow'),
+    ('method', 'openinference.instrumentation.llama_index aget_text_embedding_batch', 'invoke_workflow'),
     -- One kind, LLM, for both.
     ('span', 'openinference.instrumentation.openai completion', 'text_completion');
 
@@ -474,6 +511,12 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('scope', 'openlit.instrumentation.openai', 'estimates_streams'),
     ('scope', 'litellm', 'estimates_streams'),
     ('scope', 'openinference.instrumentation.litellm', 'prefixes_models'),
+    -- llm.model_name is what was asked for, of whatever answered.
+    ('scope', 'openinference.instrumentation.openai_agents', 'names_asked'),
+    ('scope', 'openinference.instrumentation.llama_index', 'names_asked'),
+    ('scope', 'openinference.instrumentation.smolagents', 'names_asked'),
+    ('scope', 'openinference.instrumentation.dspy', 'names_asked'),
+    ('scope', 'openinference.instrumentation.agno', 'names_asked'),
     -- A stream is two spans: one that opens it, without an answer, and a log at its end with everything (llm_provider.py).
     ('scope', 'logfire.openai', 'splits_streams'),
     ('scope', 'logfire.anthropic', 'splits_streams ends_streams'),
@@ -489,6 +532,11 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('finish_reason', 'end_turn', 'stop'),
     ('finish_reason', 'completed', 'stop'),
     ('finish_reason', 'finish_reason_stop', 'stop'),
+    ('finish_reason', 'finishreason.stop', 'stop'),
+    ('finish_reason', 'finishreason.length', 'length'),
+    ('finish_reason', 'finishreason.tool_calls', 'tool_calls'),
+    ('finish_reason', 'finishreason.content_filter', 'content_filter'),
+    ('finish_reason', 'completionsfinishreason.stopped', 'stop'),
     ('finish_reason', 'tool_use', 'tool_calls'),
     ('finish_reason', 'tool_call', 'tool_calls'),
     ('finish_reason', 'tool-calls', 'tool_calls'),

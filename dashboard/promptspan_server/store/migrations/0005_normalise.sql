@@ -33,6 +33,7 @@ CREATE TABLE span_facts
     status_code LowCardinality(String),
     status_message String,
     exception_type String,
+    choice_reason String COMMENT 'finish reason in an event',
     first_chunk_at Nullable(DateTime64(9, 'UTC')) COMMENT 'of the event that says so',
     field Map(String, String) COMMENT 'value by field of ours, the best alias first: a lookup takes the first',
     counts Map(String, String) COMMENT 'those of field that are token counts',
@@ -55,7 +56,7 @@ WITH
 -- 3. Meaning.
 SELECT
     started, trace_id, span_id, parent_span_id, span_name, service, instrumentation, sdk_version, resource_environment, duration, status_code, status_message,
-    exception_type, first_chunk_at,
+    exception_type, choice_reason, first_chunk_at,
     mapFromArrays(arrayMap(fact -> alias.fields[fact.1], facts), arrayMap(fact -> fact.2, facts)) AS field,
     mapFilter((name, text) -> endsWith(name, '_tokens'), field) AS counts,
     arrayMap(fact -> alias.signs[fact.1], facts) AS signs,
@@ -106,6 +107,8 @@ FROM
             StatusCode AS status_code,
             StatusMessage AS status_message,
             Events.Attributes[indexOf(Events.Name, 'exception')]['exception.type'] AS exception_type,
+            -- The answer as an event (conventions 1.27 to 1.36).
+            Events.Attributes[indexOf(Events.Name, 'gen_ai.choice')]['finish_reason'] AS choice_reason,
             nullIf(Events.Timestamp[arrayFirstIndex(name -> name IN ('First Token Stream Event', 'gen_ai.content.completion.chunk', 'llm.content.completion.chunk'), Events.Name)], 0) AS first_chunk_at,
             CAST(SpanAttributes, 'Array(Tuple(LowCardinality(String), String))') AS pairs,
             arrayMap(name -> rank_of(name), mapKeys(SpanAttributes)) AS ranks,
@@ -190,7 +193,7 @@ WITH
     -- Some name one model: that of the answer, or of the request if there is no answer. Some write the model of the request where
     -- that of the answer belongs, until there is an answer.
     has_usage OR response_id != '' OR first_token_at != '' OR (NOT failed AND (output_text != '' OR notEmpty(finish_reasons))) AS answered,
-    if(said_request_model = '' AND (model_is_asked OR NOT answered), said_model, said_request_model) AS asked_model,
+    if(said_request_model = '' AND NOT asks_unknown AND (model_is_asked OR NOT answered), said_model, said_request_model) AS asked_model,
     if(NOT answered AND either_model = asked_model, '', either_model) AS answering_model
 -- 3. The columns.
 SELECT
@@ -313,19 +316,25 @@ FROM
         -- LiteLLM asks for `provider/model`.
         if(position(habits, 'prefixes_models') > 0, if(field['request_model'] = '', field['model'], field['request_model']), field['prefixed_model']) AS prefixed,
         if(position(prefixed, '/') = 0, '', lower(splitByChar('/', prefixed)[1])) AS prefix,
-        position(habits, 'prefixes_models') > 0 AND position(field['model'], '/') > 0 AS model_is_asked,
-        if(model_is_asked, substring(field['model'], position(field['model'], '/') + 1), field['model']) AS said_model,
+        position(habits, 'prefixes_models') > 0 AND position(field['model'], '/') > 0 AS model_is_prefixed,
+        model_is_prefixed OR position(habits, 'names_asked') > 0 AS model_is_asked,
+        if(model_is_prefixed, substring(field['model'], position(field['model'], '/') + 1), field['model']) AS said_model,
+        -- Parameters with the id of an answer are those of the answer.
+        field['answer_parameters'] != '' AS asks_unknown,
         multiIf(
+            asks_unknown, '',
             field['request_model'] = '', named[2],
             prefix != '' AND prefixed = field['request_model'], substring(prefixed, length(prefix) + 2),
             trim(BOTH '"' FROM field['request_model'])) AS said_request_model,
         multiIf(field['response_model'] != '', field['response_model'], model_is_asked, '', field['model']) AS either_model,
-        if(word['span'] != '', word['span'], word['operation']) AS operation_word,
+        multiIf(
+            word['span'] != '', word['span'], word['method'] != '', word['method'], word['scope_operation'] != '', word['scope_operation'],
+            word['operation']) AS operation_word,
         if(field['operation'] = '', named[1], lower(field['operation'])) AS said_operation,
         -- Where the call went decides over the name of the client library.
         multiIf(
-            word['host'] != '', word['host'], word['provider'] != '', word['provider'],
-            said_provider NOT IN ('', 'unknown'), said_provider, word['span_name'] != '', word['span_name'],
+            word['host'] != '', word['host'], word['provider'] NOT IN ('', 'unknown'), word['provider'],
+            said_provider NOT IN ('', 'unknown') AND word['provider'] = '', said_provider, word['span_name'] != '', word['span_name'],
             word['scope_provider'] != '', word['scope_provider'],
             transform(concat('provider:', prefix), alias.words, alias.ours, prefix)) AS provider,
         position(habits, 'excludes_cache') > 0 AS excludes_cache,
@@ -349,14 +358,20 @@ FROM
         multiIf(
             field['service_tier'] = '', transform(said_input_sign, ['f', 'p'], ['flex', 'priority'], ''),
             lower(field['service_tier']) = 'auto', '',
-            lower(field['service_tier'])) AS service_tier,
+            lower(trim(BOTH '"' FROM field['service_tier']))) AS service_tier,
         field['framework'] AS framework,
         -- A cost that the provider returned. What instrumentations computed stays in `attributes`.
         toDecimal64OrNull(
-            if(field['cost_source'] = 'provider' AND field['cost_currency'] IN ('', 'USD'), field['cost_amount'], field['reported_cost_usd']), 9) AS reported_cost_usd,
+            multiIf(
+                field['cost_source'] = 'provider' AND field['cost_currency'] IN ('', 'USD'), field['cost_amount'],
+                -- Langfuse's replacement of OpenAI's client passes on a total that came with the usage; what it computes has parts.
+                field['reported_cost_usd'] = '' AND word['span_name'] != '' AND field['input_cost'] = '', field['total_cost'],
+                field['reported_cost_usd']),
+            9) AS reported_cost_usd,
         field['first_token_at'] AS first_token_at,
-        lower(field['streaming']) IN ('true', '1') OR first_token_at != '' OR is_log AS streaming,
+        lower(field['streaming']) IN ('true', '1') OR first_token_at != '' OR field['first_chunk_s'] != '' OR is_log AS streaming,
         coalesce(
+            toFloat64OrNull(field['first_chunk_s']) * 1000,
             toFloat64OrNull(field['ttft_s']) * 1000,
             dateDiff('nanosecond', span_facts.started, parseDateTime64BestEffortOrNull(trim(BOTH '"' FROM field['first_token_at']), 9, 'UTC')) / 1e6,
             dateDiff('nanosecond', span_facts.started, first_chunk_at) / 1e6) AS said_ttft_ms,
@@ -371,6 +386,7 @@ FROM
             multiIf(
                 numbered_texts[3] != '', splitByChar('\n', numbered_texts[3]),
                 arrayExists(reason -> reason != '', chosen_reasons), chosen_reasons,
+                field['finish_reasons'] = '', strings(choice_reason),
                 strings(field['finish_reasons'])))) AS finish_reasons,
         strings(field['safety_flags']) AS safety_flags,
         toUInt16(greatest(toUInt16OrZero(field['attempt']), 1)) AS attempt,
@@ -398,7 +414,8 @@ FROM
                 map(
                     'operation', lower(field['operation']), 'provider', said_provider,
                     'host', if(field['host'] = '', '', arrayFirst(part -> position(lower(field['host']), part) > 0, alias.hosts)),
-                    'scope', instrumentation, 'scope_provider', instrumentation, 'span_name', lower(span_name), 'span', concat(instrumentation, ' ', lower(span_name)))) AS word,
+                    'scope', instrumentation, 'scope_provider', instrumentation, 'span_name', lower(span_name), 'span', concat(instrumentation, ' ', lower(span_name)), 'method', concat(instrumentation, ' ', lower(splitByChar('.', span_name)[-1])),
+                    'scope_operation', concat(instrumentation, ' ', lower(field['operation'])))) AS word,
             -- The name of a span is `{operation} {request.model}` (GenAI conventions): all that there is of some calls that failed.
             if(
                 field['operation'] = '' AND field['request_model'] = '' AND has(alias.words, concat('scope_provider:', instrumentation)),

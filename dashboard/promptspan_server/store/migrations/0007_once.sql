@@ -77,6 +77,9 @@ WHERE notEmpty(crowded.services) AND ts >= crowded.since - INTERVAL 1 HOUR AND b
 
 -- The rows that are not billed after all.
 CREATE VIEW llm_call_twins AS
+WITH
+    toDateTime64(0, 9, 'UTC') AS old,
+    toDateTime64('2262-01-01', 9, 'UTC') AS far
 -- Spans that name the same answer of the provider, in whatever trace: all but the richest.
 SELECT trace_id, span_id
 FROM
@@ -87,7 +90,7 @@ FROM
 )
 WHERE place > 1
 UNION ALL
--- Within a trace: a span around another (in time, but for its second half: streams end as they are read; or as its parent) by another
+-- Within a trace: a span that overlaps another by half of the shorter one (streams end as they are read), or is its parent, by another
 -- instrumentation is the same call, and the poorer one
 -- goes, if they name the same model and answer or input, or one of them knows no usage and no other answer. A span around several
 -- whose usage adds up to its own is their sum.
@@ -108,7 +111,8 @@ WHERE
     arrayExists(
         other -> other.instrumentation != call.instrumentation AND other.richness > call.richness
             AND (
-                (other.started <= call.started AND other.ended >= call.halfway) OR (call.started <= other.started AND call.ended >= other.halfway)
+                (other.started <= call.started AND (other.ended >= call.halfway OR other.halfway >= call.started))
+                OR (call.started <= other.started AND (call.ended >= other.halfway OR call.halfway >= other.started))
                 OR other.span_id = call.parent OR call.span_id = other.parent)
             AND hasAny(other.models, call.models)
             AND multiIf(
@@ -123,17 +127,19 @@ WHERE
         AND arraySum(other -> if(other.span_id != call.span_id AND call.started <= other.started AND call.ended >= other.ended, ifNull(other.output, 0), 0), calls) = call.output
     )
 UNION ALL
--- Roots of traces of their own that share no id of an answer (it failed, or one of them does not record ids): of one model and usage,
--- one around another. What the richest instrumentation has stays.
+-- Roots of traces of their own that share no id of an answer (one of them does not record ids): of one model and usage, at
+-- the same time. What the richest instrumentation has stays.
 SELECT trace_id, span_id
 FROM
 (
     SELECT
         *,
-        max(if(place = 1, ended, toDateTime64(0, 9, 'UTC'))) OVER earlier >= halfway AS within_best,
-        min(if(place = 1, halfway, toDateTime64('2262-01-01', 9, 'UTC'))) OVER later <= ended AS around_best,
-        max(if(place = 1 AND response_id = '', ended, toDateTime64(0, 9, 'UTC'))) OVER earlier >= halfway AS within_nameless,
-        min(if(place = 1 AND response_id = '', halfway, toDateTime64('2262-01-01', 9, 'UTC'))) OVER later <= ended AS around_nameless
+        place = 1 AS best,
+        max(if(best, ended, old)) OVER earlier >= halfway OR max(if(best, halfway, old)) OVER earlier >= started AS after_best,
+        min(if(best, halfway, far)) OVER later <= ended OR min(if(best, started, far)) OVER later <= halfway AS before_best,
+        best AND response_id = '' AS nameless,
+        max(if(nameless, ended, old)) OVER earlier >= halfway OR max(if(nameless, halfway, old)) OVER earlier >= started AS after_nameless,
+        min(if(nameless, halfway, far)) OVER later <= ended OR min(if(nameless, started, far)) OVER later <= halfway AS before_nameless
     FROM
     (
         SELECT *, dense_rank() OVER (PARTITION BY service, model, usage ORDER BY level DESC) AS place
@@ -146,14 +152,39 @@ FROM
                 (input_tokens_, ifNull(output_tokens_, 0)) AS usage,
                 max(richness) OVER (PARTITION BY service, model, usage, instrumentation) AS level
             FROM llm_call_rivals
-            WHERE parent_span_id = ''
+            WHERE parent_span_id = '' AND input_tokens_ IS NOT NULL
         )
     )
     WINDOW
         earlier AS (PARTITION BY service, model, usage ORDER BY started, ended DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
         later AS (PARTITION BY service, model, usage ORDER BY started, ended DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
 )
-WHERE place > 1 AND if(response_id = '', within_best OR around_best, within_nameless OR around_nameless);
+WHERE place > 1 AND if(response_id = '', after_best OR before_best, after_nameless OR before_nameless)
+UNION ALL
+-- Likewise roots that know neither usage nor answer, as of calls that failed, beside any other call of the model.
+SELECT trace_id, span_id
+FROM
+(
+    SELECT
+        *,
+        place = 1 AS best,
+        max(if(best, ended, old)) OVER earlier >= halfway OR max(if(best, halfway, old)) OVER earlier >= started AS after_best,
+        min(if(best, halfway, far)) OVER later <= ended OR min(if(best, started, far)) OVER later <= halfway AS before_best
+    FROM
+    (
+        SELECT *, dense_rank() OVER (PARTITION BY service, model ORDER BY level DESC) AS place
+        FROM
+        (
+            SELECT *, models[-1] AS model, max(richness) OVER (PARTITION BY service, model, instrumentation) AS level
+            FROM llm_call_rivals
+            WHERE parent_span_id = ''
+        )
+    )
+    WINDOW
+        earlier AS (PARTITION BY service, model ORDER BY started, ended DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+        later AS (PARTITION BY service, model ORDER BY started, ended DESC ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+)
+WHERE place > 1 AND input_tokens_ IS NULL AND response_id = '' AND (after_best OR before_best);
 
 -- llm_calls without repetitions of a span, and `billable` for one row of a call only. Money reads this.
 -- Where every service has one instrumentation the condition is a constant: neither twins nor ids are read.
