@@ -26,14 +26,16 @@ $(BIN)/uv:
 	$(SAY) "Making a virtual environment in $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || {
 	  echo "   This Python has no working venv module (Debian ships it apart, as python3-venv)."
-	  rm -rf $(VENV)
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then
 	    echo "   Installing python3-venv with apt-get."
-	    apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
-	    $(PYTHON) -m venv $(VENV)
-	  else
-	    echo "   Install it, then run make again:  sudo apt-get install python3-venv" >&2; exit 1
+	    export DEBIAN_FRONTEND=noninteractive
+	    { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; } || true
 	  fi
+	  rm -rf $(VENV)
+	  $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || {
+	    rm -rf $(VENV)
+	    echo "   Install it, then run make again:  sudo apt-get install python3-venv" >&2; exit 1
+	  }
 	}
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
