@@ -82,3 +82,34 @@ def test_a_store_of_one_server_is_not_made_a_cluster(promptspan: Run, local_stor
     wrong = promptspan("migrate", local_store.writer, "--cluster=no name")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "'no name' is no name of a cluster" in wrong.stderr
+
+
+def test_times_to_keep_come_from_the_environment(promptspan: Run, local_store: LocalStore) -> None:
+    def migrate(months: str) -> subprocess.CompletedProcess[str]:
+        return promptspan("migrate", local_store.writer, PROMPTSPAN_KEEP_CALLS_MONTHS=months)
+
+    first, second = (migrate("13") for _ in range(2))
+    assert "kept  calls: 13 months, was without limit" in first.stdout
+    assert "kept" not in second.stdout
+    assert "calls 13 months" in promptspan("doctor", local_store.reader).stdout
+    wrong = migrate("for ever")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "no number of months" in wrong.stderr
+    assert "kept  calls: without limit" in migrate("0").stdout
+
+
+def test_forgetting_says_what_it_found(promptspan: Run, local_store: LocalStore) -> None:
+    done = promptspan("forget", local_store.writer, "--user=nobody", "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nobody of that name is in the store" in done.stdout
+    both = promptspan("forget", local_store.writer, "--user=a", "--tenant=b")
+    assert (both.returncode, both.stdout) == (2, "")
+    assert "--user ID or --tenant NAME" in both.stderr
+    reading = promptspan("forget", local_store.reader, "--user=nobody")
+    assert reading.returncode == 0
+
+
+def test_the_ledger_is_computed_on_demand(promptspan: Run, local_store: LocalStore) -> None:
+    done = promptspan("ledger", local_store.writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("hours computed\n")

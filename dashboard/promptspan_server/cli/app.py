@@ -16,6 +16,7 @@ from promptspan_server.cli.compare import compare
 from promptspan_server.cli.dashboard import dashboard
 from promptspan_server.cli.demo import demo
 from promptspan_server.cli.doctor import doctor
+from promptspan_server.cli.forget import forget
 from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.ledger import ledger
 from promptspan_server.cli.migrate import migrate
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, migrate, dashboard, ledger, query, compare, check, doctor):
+for command in (up, demo, migrate, dashboard, ledger, query, compare, check, doctor, forget):
     app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
 

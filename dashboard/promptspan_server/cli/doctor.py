@@ -92,7 +92,7 @@ def _findings(
     from promptspan_server.cli import probes
     from promptspan_server.cli.beacon import send_and_see
     from promptspan_server.cli.spool_findings import spools
-    from promptspan_server.cli.store_findings import contents, reach, schema
+    from promptspan_server.cli.store_findings import contents, reach, retention, schema
     from promptspan_server.queries.connection import TOKEN_VARIABLE
 
     token = os.environ.get(TOKEN_VARIABLE) or None
@@ -117,6 +117,7 @@ def _findings(
         found.append(migrations)
         if migrations.status is Status.ok:
             found.extend(contents(store))
+            found.append(retention(store.dsn))
     found.extend(spools(spool))
     if send:
         if not (is_up and endpoint):

@@ -35,7 +35,7 @@ def ledger(
     stopping = threading.Event()
     if every_s is not None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+            signal.signal(number, lambda _number, _frame: stopping.set())
     failed = False
     while True:
         hours = 0

@@ -28,8 +28,11 @@ def migrate(
     """Bring the store's tables and prices to this version.
 
     `promptspan up` does this by itself; a ClickHouse server needs it once for every version. Run again, it
-    does nothing. Without a DSN it goes to the local store, as the user who may write.
+    does nothing. Without a DSN it goes to the local store, as the user who may write. How long things are
+    kept is read from PROMPTSPAN_KEEP_TEXTS_DAYS, _SPANS_DAYS, _CALLS_MONTHS, _LEDGER_YEARS (0: no limit).
     """
+    import os
+
     from promptspan_server.cli.connecting import chosen_dsn, connected, writer
     from promptspan_server.cli.failure import CommandError
     from promptspan_server.pricing.contracts import PriceFileError
@@ -38,6 +41,8 @@ def migrate(
     from promptspan_server.store.executor import ClientExecutor
     from promptspan_server.store.migrate import MigrationError, load_migrations, pending_migrations, script
     from promptspan_server.store.migrate import migrate as apply
+    from promptspan_server.store.retention import RetentionError, wanted
+    from promptspan_server.store.retention import apply as apply_retention
 
     store = writer(chosen_dsn(dsn), given=dsn is not None)
     try:
@@ -57,9 +62,12 @@ def migrate(
             if dry_run:
                 print("prices  not looked at")
                 return
+            kept = apply_retention(executor, wanted(os.environ))
             book = sync_prices(executor)
-        except (MigrationError, PriceFileError) as error:
+        except (MigrationError, PriceFileError, RetentionError) as error:
             raise CommandError(str(error)) from error
+    for change in kept:
+        print(f"kept  {change}")
     print(f"prices  {'loaded' if book.changed else 'already there'}: {book.version}, {book.models} models")
 
 

@@ -14,6 +14,7 @@ from promptspan_server.queries.health import Losses, PriceBook, Quarantine, Unpr
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.store.executor import ClientExecutor
 from promptspan_server.store.migrate import MigrationError, pending_migrations
+from promptspan_server.store.retention import kept, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +75,16 @@ def schema(dsn: Dsn) -> Finding:
         detail = f"{len(pending)} not applied: {named}{_more(len(pending))}"
         return Finding(check, Status.fail, detail, remedy)
     return Finding(check, Status.ok, "every table is of this version")
+
+
+def retention(dsn: Dsn) -> Finding:
+    """Say how long what is kept."""
+    try:
+        with connected(dsn) as client:
+            times = kept(ClientExecutor(client))
+    except CommandError as error:
+        return Finding("kept", Status.fail, str(error))
+    return Finding("kept", Status.ok, "; ".join(f"{rule.what} {said(rule, n)}" for rule, n in times.items()))
 
 
 def contents(store: Store) -> list[Finding]:

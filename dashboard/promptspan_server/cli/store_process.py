@@ -142,12 +142,15 @@ def _prepare(engine: Engine) -> None:
     from promptspan_server.pricing.sync import sync_prices
     from promptspan_server.store.executor import HandleExecutor
     from promptspan_server.store.migrate import MigrationError, migrate
+    from promptspan_server.store.retention import RetentionError, apply, wanted
 
     with engine.handle() as handle:
         executor = HandleExecutor(handle)
         try:
+            kept = wanted(os.environ)
             migrate(executor)
-        except MigrationError as error:
+            apply(executor, kept)
+        except (MigrationError, RetentionError) as error:
             raise CannotStartError(str(error)) from None
         try:
             sync_prices(executor)

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptspan_server.store.executor import Executor
 
 LOCAL = "_local"
 
@@ -101,3 +105,21 @@ class Cluster:
             f"ENGINE = Distributed(`{self.name}`, `{self.database}`, {stored}, cityHash64(trace_id))"
         )
         return [local, over]
+
+
+def alter(executor: Executor, table: str) -> str:
+    """The beginning of an ALTER that reaches what is stored of a table, on one server and on a cluster.
+
+    Args:
+        executor: The store.
+        table: A table's name in the files of SQL.
+
+    Returns:
+        `ALTER TABLE name`, or for a sharded table `ALTER TABLE name_local ON CLUSTER ...`.
+    """
+    found = executor.rows(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
+        {"name": table},
+    )
+    spread = re.match(r"Distributed\('([^']+)'", str(found[0][0])) if found else None
+    return f"ALTER TABLE {table}{LOCAL} ON CLUSTER `{spread[1]}`" if spread else f"ALTER TABLE {table}"
