@@ -19,7 +19,7 @@ from . import _attributes as a
 from . import _others
 from ._chunks import ChunkReader
 from ._context import CALL_KEY, SPAN_KEY, current_context, enter, leave
-from ._freeze import Snapshot, frozen
+from ._freeze import Snapshot, arguments, frozen
 from ._guard import Guard
 from ._ids import random_bits
 from ._kinds import as_dict, is_dict
@@ -394,11 +394,12 @@ def begin(
         call.size_bytes = _SIZE_BYTES
         call.capture = recorder.capture and spec.capture and call.trace_flags & 1 == 1
         # Texts are looked at for flags also where none leaves.
-        with _SNAPSHOT:
-            snapshot = Snapshot(texts_only=not call.capture)
-            call.args = snapshot.take(args) if args else ()
-            call.kwargs = snapshot.take(kwargs) if kwargs else kwargs
-            call.size_bytes += snapshot.size_bytes
+        try:
+            call.args, call.kwargs, size = arguments(args, kwargs, texts_only=not call.capture)
+            call.size_bytes += size
+        except Exception as exc:
+            if not _SNAPSHOT.caught(exc):
+                raise
         model = kwargs.get(spec.model_name)
         call.model = spec.positional_model(args) if model is None else model
         call.client = spec.client_of(args)

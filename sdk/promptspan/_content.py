@@ -147,6 +147,13 @@ def bound_arguments(call: Call) -> dict[str, Any]:
     """The snapshot of the call's arguments by name, without the instance or class of a method."""
     if call.args is None or call.kwargs is None:
         return {}
+    names = call.spec.parameters
+    if names is not None and len(call.args) <= len(names):
+        named: dict[str, Any] = dict(zip(names, call.args, strict=False))
+        named.update(call.kwargs)
+        named.pop("self", None)
+        named.pop("cls", None)
+        return named
     signature = call.spec.signature
     if signature is None:
         return dict(call.kwargs)
@@ -154,7 +161,7 @@ def bound_arguments(call: Call) -> dict[str, Any]:
         bound = signature.bind_partial(*call.args, **call.kwargs).arguments
     except TypeError:
         return dict(call.kwargs)
-    named: dict[str, Any] = {}
+    named = {}
     for name, value in bound.items():
         if signature.parameters[name].kind is signature.parameters[name].VAR_KEYWORD:
             named.update(value)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _JSON_FENCE = re.compile(r"\A```(?:json)?\s*|\s*```\Z")
 _JSON_FORMATS = ("json_object", "json_schema", "json")
+_ASKING_NAMES = frozenset({"response_format", "text", "format", "generation_config", "config"})
 _MOST_LEAVES = 2_000
 _MOST_DEPTH = 12
 _TRUSTED_ROLES = ("system", "developer")
@@ -79,12 +80,16 @@ def is_json(said: str) -> bool:
 
 def wants_json(arguments: Mapping[str, Any], response: Any) -> bool:
     """Whether the request asked for JSON, as far as the function's arguments or the response show it."""
+    # OpenAI's responses repeat what was asked for.
+    if text(response, "text", "format", "type") in _JSON_FORMATS:
+        return True
+    if _ASKING_NAMES.isdisjoint(arguments):
+        return False
     if isinstance(arguments.get("response_format"), type):
         return True  # a model that the answer is parsed into
     asked = (
         text(arguments, "response_format", "type"),
         text(arguments, "text", "format", "type"),
-        text(response, "text", "format", "type"),  # OpenAI's responses repeat what was asked for
         text(arguments, "format"),
     )
     if any(kind in _JSON_FORMATS for kind in asked):

@@ -118,3 +118,21 @@ def _pydantic_fields(value: Any) -> dict[Any, Any]:
 def frozen(value: Any) -> Any:
     """A snapshot of ``value``, see ``Snapshot.take``."""
     return Snapshot().take(value)
+
+
+def arguments(args: tuple[Any, ...], kwargs: dict[str, Any], *, texts_only: bool) -> tuple[Any, Any, int]:
+    """A snapshot of what a function was called with, and a guess of the memory that it keeps alive.
+
+    The tuple and the dictionary are the wrapper's own: with only strings and numbers in them there is nothing
+    to copy.
+    """
+    size = 0
+    for items in (args, kwargs.values()) if kwargs else (args,):
+        for item in items:
+            kind = _type(item)
+            if kind is str:
+                size += len(item)
+            elif kind not in _LEAVES:
+                snapshot = Snapshot(texts_only=texts_only)
+                return snapshot.take(args), snapshot.take(kwargs), snapshot.size_bytes
+    return args, kwargs, size

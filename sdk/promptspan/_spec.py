@@ -29,6 +29,7 @@ class Spec:
     Attributes:
         function: The undecorated function.
         function_name: Its qualified name.
+        parameters: Names of the parameters, where each argument has the name at its place or its own.
         prompt: The prompt that the decorator names, if any.
         prompt_name: What the calls are shown under.
         capture: Whether the decorator allows content, where the configuration does.
@@ -54,6 +55,7 @@ class Spec:
         "kinds",
         "model_name",
         "operation",
+        "parameters",
         "prompt",
         "prompt_name",
         "signature",
@@ -110,6 +112,7 @@ class Spec:
         )
         self.kinds: dict[tuple[Any, ...], tuple[str, Shared]] = {}
         self.signature: inspect.Signature | None = None
+        self.parameters: tuple[str, ...] | None = None
         self._model_at = _NO_PARAMETER
         self.model_name = _MODEL_NAMES[0]
         with _SIGNATURE:
@@ -128,6 +131,9 @@ class Spec:
         for index, parameter in enumerate(parameters.values()):
             if parameter.name == self.model_name and parameter.kind is not parameter.KEYWORD_ONLY:
                 self._model_at = index
+        named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+        if {parameter.kind for parameter in parameters.values()} <= named:
+            self.parameters = tuple(parameters)
 
     def positional_model(self, args: tuple[Any, ...]) -> Any:
         """The ``model`` argument of a call, if the function has one that was given by position."""
