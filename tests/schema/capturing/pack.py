@@ -84,7 +84,7 @@ def _span(scope: Any, span: Any, begin: int, numbers: dict[bytes, int]) -> dict[
         "id": numbers[span.span_id],
         "parent": numbers[span.parent_span_id] if span.parent_span_id else 0,
         "status": span.status.code,
-        "message": span.status.message[:200],
+        "message": _PLACE.sub("~", span.status.message)[:200],
         "attributes": _attributes(span.attributes),
     }
     events = [
