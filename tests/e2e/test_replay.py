@@ -228,7 +228,7 @@ async def test_each_api_is_stored_as_billed_from_coroutines_side_by_side(
     assert await asyncio.to_thread(stored, store, service) == expected(provider.billed)
 
 
-def test_what_fails_or_breaks_off_is_stored_as_what_it_was_and_without_invented_tokens(
+def test_what_fails_or_breaks_off_is_stored_as_what_it_was_and_its_estimates_as_such(
     store: Store, service: str
 ) -> None:
     recording = own_recordings("openai")[0]
@@ -261,5 +261,9 @@ def test_what_fails_or_breaks_off_is_stored_as_what_it_was_and_without_invented_
         service=service,
     )
     assert [row[0] for row in rows] == ["error", "error", "error", "incomplete", "ok"]
-    assert {row[1:4] for row in rows} == {(None, None, "missing")}
+    assert {row[1:4] for row in rows[:2]} == {(None, None, "missing")}
+    broken, left, whole = [row[1:4] for row in rows[2:]]
+    assert broken[0] == left[0] == whole[0] > 100
+    assert 0 <= left[1] < broken[1] < whole[1]
+    assert {broken[2], left[2], whole[2]} == {"estimated"}
     assert [row[4] for row in rows] == [True, True, True, False, False]
