@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._kinds import is_text
 from ._reading import Message
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ class ChunkReader:
 
     def add(self, chunk: Any) -> None:
         """Take the next chunk."""
-        if isinstance(chunk, str):
+        if is_text(chunk):
+            chunk = str.__str__(chunk)
             if self._text_length < _MOST_TEXT:
                 said = str.__str__(chunk)  # a subclass's own methods are not asked
                 self._text.append(said)
                 self._text_length += len(said)
             return
-        if chunk is None or isinstance(chunk, (int, float, bytes)):
+        if chunk is None or issubclass(type(chunk), (int, float, bytes)):
             return
         chunk = self._readers.unwrapped(chunk)
         if self._assembler is None:

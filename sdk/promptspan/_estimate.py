@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
 from . import _content
-from ._kinds import is_dict, is_list
+from ._kinds import is_dict, is_list, is_text
 from ._plain import plain
 from ._readers._envelopes import json_of
 from ._readers._fields import as_text, fields_of, get
@@ -74,7 +74,7 @@ def _said(reading: Reading) -> Iterator[str]:
     for message in reading.output:
         for part in message.parts:
             for value in (part.get("content"), part.get("name"), part.get("arguments")):
-                if isinstance(value, str):
+                if is_text(value):
                     yield value
                 elif value is not None:
                     yield json.dumps(plain(value), ensure_ascii=False)
@@ -107,7 +107,7 @@ def _messages(request: Any) -> Iterator[str]:
 
 def _texts(value: Any, depth: int) -> Iterator[str]:
     """The text in a message of any shape, without the data of its images and sounds."""
-    if isinstance(value, str):
+    if is_text(value):
         yield str.__str__(value)
     elif is_list(value):
         for item in value[:_MOST_TEXTS]:

@@ -1,4 +1,8 @@
-"""Asking for the kind of a duck-typed value in a way that type checkers follow."""
+"""Asking for the kind of a duck-typed value in a way that type checkers follow.
+
+By its type alone: ``isinstance`` asks the value for its ``__class__`` too, and a proxy answers with code of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,17 @@ _FIRST = slice(0, MOST_ITEMS)
 
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     """Whether it is a dictionary."""
-    return isinstance(value, dict)
+    return issubclass(type(value), dict)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a string."""
+    return issubclass(type(value), str)
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether it is a list or tuple (read only)."""
-    return isinstance(value, (list, tuple))
+    return issubclass(type(value), (list, tuple))
 
 
 def listed(value: list[Any] | tuple[Any, ...]) -> list[Any]:

@@ -78,7 +78,7 @@ _SCALARS = (str, bytes, int, float)
 def read_response(value: Any) -> Reading | None:
     """The facts of ``value``, or of the one response inside a tuple, list, dictionary or object around it."""
     reading = _read_one(value)
-    if reading is not None or value is None or isinstance(value, _SCALARS):
+    if reading is not None or value is None or issubclass(type(value), _SCALARS):
         return reading
     batched = _read_one(batch_result(value))
     if batched is not None:
@@ -91,7 +91,7 @@ def read_response(value: Any) -> Reading | None:
 
 
 def _read_one(value: Any) -> Reading | None:
-    if value is None or isinstance(value, _SCALARS):
+    if value is None or issubclass(type(value), _SCALARS):
         return None
     fields = fields_of(value)
     for shape in _WHOLE:
@@ -117,7 +117,7 @@ def unwrapped(chunk: Any) -> Any:
 
 def assembler_for(chunk: Any) -> Assembler | None:
     """What puts together the stream that ``chunk`` belongs to; ``None`` if it is of no known shape."""
-    if chunk is None or isinstance(chunk, _SCALARS):
+    if chunk is None or issubclass(type(chunk), _SCALARS):
         return None
     fields = fields_of(chunk)
     return next((shape.Assembler() for shape in _STREAMED if shape.matches_chunk(fields)), None)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from promptspan import _attributes as a
-from promptspan._kinds import is_dict, is_list
+from promptspan._kinds import is_dict, is_list, is_text
 from promptspan._plain import plain
 from promptspan._reading import Message, Reading
 
@@ -43,9 +43,9 @@ _TRUNCATED = frozenset({"length", "model_length"})  # the latter is Mistral's
 
 def matches(response: Any) -> bool:
     """Whether ``response`` is a whole chat (or text) completion."""
-    kind = get(response, "object")
+    kind = text(response, "object")
     if kind in ("chat.completion", "text_completion"):
-        return isinstance(get(response, "choices"), list)
+        return is_list(get(response, "choices"))
     # Gateways often leave ``object`` out.
     choices = items(response, "choices")
     return bool(choices) and get(choices[0], "message") is not None
@@ -53,11 +53,11 @@ def matches(response: Any) -> bool:
 
 def matches_chunk(chunk: Any) -> bool:
     """Whether ``chunk`` is a piece of a streamed chat (or text) completion."""
-    kind = get(chunk, "object")
+    kind = text(chunk, "object")
     if kind == "chat.completion.chunk":
         return True
     if kind == "text_completion":
-        return isinstance(get(chunk, "choices"), list)
+        return is_list(get(chunk, "choices"))
     choices = items(chunk, "choices")
     return bool(choices) and get(choices[0], "delta") is not None
 
@@ -154,7 +154,7 @@ def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
     field = fields_of(message).get
     parts: list[dict[str, Any]] = []
     content = field("content")
-    if isinstance(content, str):
+    if is_text(content):
         if said := str.__str__(content):
             parts.append(text_part(said))
     elif content is not None:
@@ -175,7 +175,7 @@ def message_parts(message: Any) -> tuple[dict[str, Any], ...]:
 
 def content_part(part: Any) -> dict[str, Any]:
     """One entry of a message's content in the parts of the GenAI conventions."""
-    if isinstance(part, str):
+    if is_text(part):
         return text_part(str.__str__(part))
     if (content := text(part, "text")) is not None:
         return text_part(content)
@@ -204,7 +204,9 @@ def read(response: Any) -> Reading:
     usage = fields_of(field("usage"))
     return Reading(
         shape=SHAPE,
-        operation=a.OPERATION_TEXT_COMPLETION if field("object") == "text_completion" else a.OPERATION_CHAT,
+        operation=a.OPERATION_TEXT_COMPLETION
+        if as_text(field("object")) == "text_completion"
+        else a.OPERATION_CHAT,
         provider=speaker_of(response),
         model=_model(field),
         response_id=as_text(field("id")),
@@ -249,8 +251,8 @@ class _Choice:
             (self.refusal, content and content.get("refusal")),
             (self.reasoning, content and (content.get("reasoning_content") or content.get("reasoning"))),
         ):
-            if piece and isinstance(piece, str):
-                pieces.append(piece)
+            if is_text(piece) and (plain_piece := str.__str__(piece)):
+                pieces.append(plain_piece)
         if content is not None and content.get("tool_calls"):
             self._add_tools(delta)
         if fields.get("finish_reason") is not None:
@@ -270,8 +272,8 @@ class _Choice:
             known["id"] = text(call, "id") or known["id"]
             known["name"] = text(call, "function", "name") or known["name"]
             piece = get(call, "function", "arguments")
-            if piece:
-                known["arguments"].append(piece if isinstance(piece, str) else json.dumps(plain(piece)))
+            if piece is not None:
+                known["arguments"].append(str.__str__(piece) if is_text(piece) else json.dumps(plain(piece)))
 
     def message(self) -> Message:
         parts: list[dict[str, Any]] = []
@@ -309,7 +311,7 @@ class Assembler:
             self._model = _model(fields.get)
         if self._id is None:
             self._id = text(chunk, "id")
-            self._completion = self._completion or fields.get("object") == "text_completion"
+            self._completion = self._completion or as_text(fields.get("object")) == "text_completion"
         if fields.get("service_tier") is not None:
             self._tier = text(chunk, "service_tier") or self._tier
         if self._speaker != "":

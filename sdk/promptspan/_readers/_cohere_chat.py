@@ -39,15 +39,12 @@ _EVENTS = frozenset(
 
 def matches(response: Any) -> bool:
     """Whether ``response`` is a whole answer."""
-    usage = get(response, "usage")
-    nested = get(usage, "billed_units") is not None or get(usage, "tokens") is not None
-    return nested and get(response, "message") is not None
+    return get(response, "message") is not None and _ACCOUNTING.read(get(response, "usage")) is not None
 
 
 def matches_chunk(chunk: Any) -> bool:
     """Whether ``chunk`` is an event of a streamed answer."""
-    kind = get(chunk, "type")
-    return isinstance(kind, str) and kind in _EVENTS
+    return text(chunk, "type") in _EVENTS
 
 
 def _parts(message: Any) -> list[dict[str, Any]]:
@@ -101,7 +98,7 @@ class Assembler:
 
     def add(self, chunk: Any) -> None:
         """Take the next event."""
-        kind = get(chunk, "type")
+        kind = text(chunk, "type")
         message = get(chunk, "delta", "message")
         if kind == "message-start":
             self._id = text(chunk, "id") or self._id

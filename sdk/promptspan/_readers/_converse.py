@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from promptspan import _attributes as a
+from promptspan._kinds import is_dict, is_list
 from promptspan._reading import Message, Reading
 
 from ._accounting import Accounting
@@ -24,29 +25,20 @@ _ACCOUNTING = Accounting(
     beside_input=("cache_read_tokens", "cache_write_tokens"),
 )
 read_usage = _ACCOUNTING.read
-_EVENTS = (
-    "messageStart",
-    "contentBlockStart",
-    "contentBlockDelta",
-    "contentBlockStop",
-    "messageStop",
-    "metadata",
-)
+_EVENTS = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop")
 _FILTERED = frozenset({"guardrail_intervened", "content_filtered"})
 _TRUNCATED = frozenset({"max_tokens", "model_context_window_exceeded"})
 
 
 def matches(response: Any) -> bool:
     """Whether ``response`` is a reply of ``converse``."""
-    return (
-        get(response, "output", "message", "content") is not None and get(response, "stopReason") is not None
-    )
+    return text(response, "stopReason") is not None and is_list(get(response, "output", "message", "content"))
 
 
 def matches_chunk(chunk: Any) -> bool:
     """Whether ``chunk`` is an event of ``converse_stream``: one key, which names it."""
-    return any(get(chunk, name) is not None for name in _EVENTS[:5]) or (
-        get(chunk, "metadata", "usage", "inputTokens") is not None
+    return any(is_dict(get(chunk, name)) for name in _EVENTS) or (
+        count(chunk, "metadata", "usage", "inputTokens") is not None
     )
 
 

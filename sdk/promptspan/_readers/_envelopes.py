@@ -6,9 +6,9 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from promptspan._kinds import dataclass_fields, is_dict, is_list, type_of
+from promptspan._kinds import dataclass_fields, is_dict, is_list, is_text, listed, mapped, type_of
 
-from ._fields import fields_of, get
+from ._fields import fields_of, get, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,9 +23,9 @@ TIER_OF_BATCHES = "batch"
 def inside(value: Any) -> Iterable[Any]:
     """What a response may be, in a tuple, list, dictionary or object around it."""
     if is_dict(value):
-        return list(dict[Any, Any].values(value))[:_MAX_ITEMS]
+        return list(mapped(value).values())[:_MAX_ITEMS]
     if is_list(value):
-        return value[:_MAX_ITEMS]
+        return listed(value)[:_MAX_ITEMS]
     fields = fields_of(value)
     if names := dataclass_fields(type_of(value)):
         return [fields.get(name) for name in names[:_MAX_ITEMS]]
@@ -44,8 +44,8 @@ def batch_result(value: Any) -> Any:
 def amazon_event(message: Any) -> Any:
     """The event in a raw message of Amazon's event stream (botocore's class), in botocore's form."""
     payload = get(message, "payload")
-    name = get(message, "headers", ":event-type")
-    if not isinstance(payload, bytes) or not isinstance(name, str):
+    name = text(message, "headers", ":event-type")
+    if not issubclass(type(payload), bytes) or name is None:
         return None
     try:
         return {name: _with_bytes(json.loads(payload))}
@@ -55,18 +55,25 @@ def amazon_event(message: Any) -> Any:
 
 def _with_bytes(event: Any) -> Any:
     data = get(event, "bytes")
-    return {"bytes": base64.b64decode(data)} if isinstance(data, str) else event
+    return {"bytes": base64.b64decode(data)} if is_text(data) else event
 
 
 def json_body(value: Any) -> Any:
     """The JSON of an HTTP reply of httpx or requests that the application has read; reads nothing itself."""
-    fields: object = getattr(value, "__dict__", None)
+    try:
+        fields: Any = object.__getattribute__(value, "__dict__")
+    except Exception:  # noqa: BLE001  # without one, or a property of somebody else's
+        return None
     return json_of(fields.get("_content") if is_dict(fields) else None)
 
 
 def json_of(body: Any) -> Any:
     """The JSON in bytes; ``None`` if they hold none."""
-    if not isinstance(body, bytes) or len(body) > _MAX_BODY_BYTES or not body[:64].lstrip().startswith(b"{"):
+    if (
+        not issubclass(type(body), bytes)
+        or len(body) > _MAX_BODY_BYTES
+        or not body[:64].lstrip().startswith(b"{")
+    ):
         return None
     try:
         return json.loads(body)

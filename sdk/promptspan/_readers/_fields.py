@@ -6,7 +6,7 @@ import enum
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from promptspan._kinds import is_dict, is_list, listed, mapped, type_of
+from promptspan._kinds import is_dict, is_list, is_text, listed, mapped, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,9 +103,9 @@ def as_text(value: Any) -> str | None:
     """``value`` if it is a string with something in it, or an enumeration of such."""
     if value is None or type(value) is str:
         return value or None
-    if isinstance(value, enum.Enum):
+    if issubclass(type(value), enum.Enum):
         value = value._value_  # the property may be overridden
-    return (str.__str__(value) or None) if isinstance(value, str) else None
+    return (str.__str__(value) or None) if is_text(value) else None
 
 
 def count(source: Any, *path: str) -> int | None:
@@ -117,12 +117,13 @@ def as_count(value: Any) -> int | None:
     """``value`` if it can be a count of tokens."""
     if type(value) is int:
         return value if 0 <= value < _MAX_TOKENS else None
-    if value is None or isinstance(value, bool):
+    kind = type_of(value)
+    if value is None or kind is bool:
         return None
-    if isinstance(value, float):
+    if issubclass(kind, float):
         value = float.__float__(value)
-        value = int(value) if value.is_integer() else None
-    if not isinstance(value, int):
+        return as_count(int(value)) if value.is_integer() else None
+    if not issubclass(kind, int):
         return None
     whole = int.__index__(value)
     return whole if 0 <= whole < _MAX_TOKENS else None
@@ -145,13 +146,14 @@ def items(source: Any, *path: str) -> list[Any]:
 def money(source: Any, *path: str) -> Decimal | None:
     """The non-negative amount at ``path``, exact in the digits that the provider sent."""
     value = get(source, *path)
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+    kind = type_of(value)
+    if kind is bool or not issubclass(kind, (int, float, str, Decimal)):
         return None
-    if isinstance(value, str):
+    if issubclass(kind, str):
         value = str.__str__(value)
-    elif isinstance(value, float):
+    elif issubclass(kind, float):
         value = repr(float.__float__(value))
-    elif isinstance(value, int):
+    elif issubclass(kind, int):
         value = int.__index__(value)
     try:
         amount = Decimal(value)
@@ -163,11 +165,10 @@ def money(source: Any, *path: str) -> Decimal | None:
 def texts(source: Any, *path: str) -> str:
     """All text at ``path``: a string, or a list of strings and of parts with a ``text``."""
     value = get(source, *path)
-    if isinstance(value, str):
+    if is_text(value):
         return str.__str__(value)
     return "".join(
-        str.__str__(item) if isinstance(item, str) else text(item, "text") or ""
-        for item in items(source, *path)
+        str.__str__(item) if is_text(item) else text(item, "text") or "" for item in items(source, *path)
     )
 
 

@@ -68,7 +68,10 @@ def matches(response: Any) -> bool:
         return (
             get(candidates[0], "content") is not None or _either(candidates[0], "finish_reason") is not None
         )
-    return _usage(response) is not None or _either(response, "prompt_feedback") is not None
+    return (
+        _usage(response) is not None
+        or _word(_either(response, "prompt_feedback"), "block_reason") is not None
+    )
 
 
 matches_chunk = matches

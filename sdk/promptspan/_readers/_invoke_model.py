@@ -69,7 +69,7 @@ def _piece(chunk: Any) -> Any:
     """The JSON in an event of ``invoke_model_with_response_stream``."""
     data = get(chunk, "chunk", "bytes")
     data = get(chunk, "bytes") if data is None else data
-    if not isinstance(data, bytes):
+    if not issubclass(type(data), bytes):
         return None
     try:
         return json.loads(data)

@@ -9,7 +9,7 @@ from dataclasses import fields as fields_of_class
 from typing import Any
 
 from promptspan import _attributes as a
-from promptspan._kinds import is_list
+from promptspan._kinds import is_list, is_text
 from promptspan._reading import Message, Reading, Usage
 
 from . import _chat_completions
@@ -62,7 +62,7 @@ def matches_chunk(chunk: Any) -> bool:
 
 
 def _is_message(value: Any, kinds: tuple[str, ...]) -> bool:
-    return get(value, "type") in kinds and get(value, "response_metadata") is not None
+    return text(value, "type") in kinds and get(value, "response_metadata") is not None
 
 
 def _messages(result: Any) -> list[Any]:
@@ -144,7 +144,7 @@ class Assembler:
             part = self._tools.setdefault(get(piece, "index"), tool_call_part(None, None, ""))
             part["id"] = text(piece, "id") or part["id"]
             part["name"] = text(piece, "name") or part["name"]
-            if isinstance(part["arguments"], str):
+            if is_text(part["arguments"]):
                 part["arguments"] += text(piece, "args") or ""
 
     def _add_metadata(self, metadata: Any) -> None:

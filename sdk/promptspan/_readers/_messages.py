@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from promptspan import _attributes as a
+from promptspan._kinds import is_list
 from promptspan._reading import Message, Reading
 
 from ._accounting import Accounting
@@ -31,16 +32,15 @@ _EVENTS = frozenset(
 def matches(response: Any) -> bool:
     """Whether ``response`` is a whole message."""
     return (
-        get(response, "type") == "message"
-        and get(response, "role") == "assistant"
-        and isinstance(get(response, "content"), list)
+        text(response, "type") == "message"
+        and text(response, "role") == "assistant"
+        and is_list(get(response, "content"))
     )
 
 
 def matches_chunk(chunk: Any) -> bool:
     """Whether ``chunk`` is an event of a streamed message."""
-    kind = get(chunk, "type")
-    return isinstance(kind, str) and kind in _EVENTS
+    return text(chunk, "type") in _EVENTS
 
 
 _ACCOUNTING = Accounting(
@@ -112,7 +112,7 @@ class Assembler:
 
     def add(self, chunk: Any) -> None:
         """Take the next event."""
-        kind = get(chunk, "type")
+        kind = text(chunk, "type")
         if kind == "message_start":
             self._message = get(chunk, "message")
             self._take_usage(get(self._message, "usage"))

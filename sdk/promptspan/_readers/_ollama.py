@@ -31,7 +31,7 @@ def matches(response: Any) -> bool:
 
 def matches_chunk(chunk: Any) -> bool:
     """Whether ``chunk`` is a piece of a streamed answer."""
-    return isinstance(get(chunk, "done"), bool) and get(chunk, "model") is not None
+    return type(get(chunk, "done")) is bool and text(chunk, "model") is not None
 
 
 def _embeds(response: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from promptspan import _attributes as a
+from promptspan._kinds import is_list
 from promptspan._reading import Message, Reading
 
 from ._accounting import Accounting
@@ -20,13 +21,12 @@ _FINISHED = ("response.completed", "response.incomplete", "response.failed")
 
 def matches(response: Any) -> bool:
     """Whether ``response`` is a whole response object."""
-    return get(response, "object") == "response" and isinstance(get(response, "output"), list)
+    return text(response, "object") == "response" and is_list(get(response, "output"))
 
 
 def matches_chunk(chunk: Any) -> bool:
     """Whether ``chunk`` is an event of a streamed response."""
-    kind = get(chunk, "type")
-    return isinstance(kind, str) and kind.startswith("response.")
+    return (text(chunk, "type") or "").startswith("response.")
 
 
 _ACCOUNTING = Accounting(
@@ -111,7 +111,7 @@ class Assembler:
 
     def add(self, chunk: Any) -> None:
         """Take the next event."""
-        kind = get(chunk, "type")
+        kind = text(chunk, "type")
         response = get(chunk, "response")
         if response is not None:
             self._response = response
