@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
 from ._hooks import Skipped
-from ._kinds import is_dict, is_list, listed, mapped
+from ._kinds import is_dict, is_list, listed
 from ._readers._fields import get, items, text
 from ._refusal import refuses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ._call_texts import CallTexts
     from ._content import Redactor
@@ -143,33 +143,44 @@ def of_input(values: Mapping[str, Any], rendered: list[str] | None, redactor: Re
     return given
 
 
-def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+def _leaves(values: Mapping[str, Any]) -> list[tuple[str, bool]]:
     """The texts in the arguments of a call, and whether they are the developer's own."""
-    left = _MOST_LEAVES
-    waiting: list[tuple[Any, bool, int]] = [
-        (value, name in _TRUSTED_NAMES, 0) for name, value in values.items() if name not in _UNREAD_NAMES
-    ]
-    while waiting and left > 0:
-        value, trusted, depth = waiting.pop()
-        left -= 1
-        if isinstance(value, str):
-            said = str.__str__(value)
-            if not said.startswith("data:"):  # a picture
-                yield said, trusted
-        elif depth < _MOST_DEPTH and is_dict(value):
-            fields = mapped(value)
-            role = fields.get("role")
-            own = trusted or (type(role) is str and role in _TRUSTED_ROLES)
-            waiting += [(item, own, depth + 1) for key, item in fields.items() if key not in _UNREAD_NAMES]
-        elif depth < _MOST_DEPTH and is_list(value):
-            waiting += [(item, trusted, depth + 1) for item in listed(value)[:_MOST_LEAVES]]
+    found: list[tuple[str, bool]] = []
+    for name, value in values.items():
+        if name not in _UNREAD_NAMES:
+            _collect(value, name in _TRUSTED_NAMES, 0, found)
+    return found
+
+
+def _collect(value: Any, trusted: bool, depth: int, found: list[tuple[str, bool]]) -> None:
+    if isinstance(value, str):
+        said = str.__str__(value)
+        if not said.startswith("data:"):  # a picture
+            found.append((said, trusted))
+    elif depth < _MOST_DEPTH and len(found) < _MOST_LEAVES:
+        if is_dict(value):
+            role = dict[Any, Any].get(value, "role")
+            trusted = trusted or (type(role) is str and role in _TRUSTED_ROLES)
+            for key, item in dict[Any, Any].items(value):
+                if key not in _UNREAD_NAMES:
+                    _collect(item, trusted, depth + 1, found)
+        elif is_list(value):
+            for item in listed(value):
+                _collect(item, trusted, depth + 1, found)
 
 
 def of_output(reading: Reading, redactor: Redactor) -> None:
     """Look at an answer, also at what it says to tools."""
+    found: list[tuple[str, bool]] = []
     for message in reading.output:
-        for said, _ in _leaves({"parts": list(message.parts)}):
-            redactor.look(said, foreign=False)
+        for part in message.parts:
+            content = part.get("content")
+            if type(content) is str:
+                redactor.look(content, foreign=False)
+            else:
+                _collect(part, False, 0, found)
+    for said, _ in found:
+        redactor.look(said, foreign=False)
 
 
 def of_detectors(screen: Screen, texts: CallTexts) -> tuple[set[str], tuple[str, ...]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ._hooks import Hook
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._call_texts import CallTexts
     from ._config import Config
     from ._redaction import Scanner
 
@@ -28,7 +32,7 @@ class Screen:
         budget_s = config.hook_budget_s
         self.redact = None if config.redact is None else Hook("redact", config.redact, budget_s)
         self.detectors = {
-            flag: Hook(f"detector {flag!r}", function, budget_s)
+            flag: Hook(f"detector {flag!r}", partial(_verdict, function), budget_s)
             for flag, function in config.detectors.items()
         }
 
@@ -41,3 +45,8 @@ class Screen:
 
             scanner = self._scanner = Scanner(self._patterns)
         return scanner
+
+
+def _verdict(detector: Callable[[CallTexts], object], texts: CallTexts) -> bool:
+    """What a detector says as a truth; asking its answer is the user's code too."""
+    return bool(detector(texts))
