@@ -76,12 +76,25 @@ def test_parts_sum_to_the_total_exactly(live: LiveStore) -> None:
     assert sum(point.calls for point in points) == sum(row.spend.calls for row in versions) == total.calls
 
 
+def test_what_calls_without_a_good_end_cost_is_waste(live: LiveStore) -> None:
+    facts = {"prompt_name": "wasteful", "prompt_version": "v1"}
+    for second, status in enumerate(("ok", "ok", "cancelled", "incomplete", "error")):
+        used = {"input_tokens": None, "output_tokens": None} if status == "error" else {}
+        live.insert("llm_calls", live.call(ago(20, 9, second=second), status=status, **facts, **used))
+    narrowed = Scope(TimeRange(ago(21), ago(20, 23)), Filter(prompt="wasteful"))
+    totals = live.reader.ask(Totals(narrowed)).rows[0]
+    assert (totals.calls, totals.cancelled, totals.incomplete, totals.errors) == (5, 1, 1, 1)
+    assert totals.spend.usd is not None
+    assert totals.wasted_usd == totals.spend.usd / 2 > 0
+
+
 def test_a_scope_without_calls_has_no_rates_and_no_cost(live: LiveStore) -> None:
     empty = Scope(TimeRange(ago(300), ago(299)))
     totals = live.reader.ask(Totals(empty)).rows[0]
     assert totals.calls == 0
     assert (totals.error_rate, totals.p50_ms, totals.p95_ms, totals.ttft_p50_ms) == (None,) * 4
     assert (totals.spend.usd, totals.spend.coverage, totals.spend.per_call) == (None, None, None)
+    assert totals.wasted_usd is None
     assert totals.input_tokens is None
 
 

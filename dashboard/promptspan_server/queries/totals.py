@@ -10,6 +10,7 @@ from promptspan_server.queries.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from decimal import Decimal
 
     from promptspan_server.queries.scope import Scope
 
@@ -31,6 +32,7 @@ class TotalsRow:
         output_tokens: As `input_tokens`.
         estimated: Calls whose tokens are estimates.
         spend: Cost and coverage.
+        wasted_usd: What calls cost that failed, were given up or cut short; None if none of them is priced.
     """
 
     calls: int
@@ -45,6 +47,7 @@ class TotalsRow:
     output_tokens: int | None
     estimated: int
     spend: Spend
+    wasted_usd: Decimal | None
 
     @property
     def error_rate(self) -> float | None:
@@ -65,7 +68,8 @@ _SQL = f"""
         sum(input_tokens),
         sum(output_tokens),
         countIf(usage_source = 'estimated'),
-        {SPEND_COLUMNS}
+        {SPEND_COLUMNS},
+        sumIf(cost_usd, status != 'ok')
     FROM llm_costs
     WHERE"""
 
@@ -105,4 +109,5 @@ class Totals(Query[TotalsRow]):
             output_tokens=tokens_out,
             estimated=estimated,
             spend=spend,
+            wasted_usd=values[14],
         )

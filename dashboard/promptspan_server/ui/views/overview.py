@@ -202,10 +202,15 @@ def _cost_tile(label: str, totals: TotalsRow) -> Tile:
     return Tile(
         label,
         wording.usd(spend.usd) if spend.calls else wording.UNKNOWN,
-        [Note(wording.short_coverage(spend), "warn" if spend.unpriced else "")],
+        [Note(wording.short_coverage(spend), "warn" if spend.unpriced else ""), *_wasted(totals)],
         f"{wording.usd_exact(spend.usd)} exactly; {wording.coverage(spend)}. Calls without a known cost are "
-        "left out, never counted as zero.",
+        "left out, never counted as zero. Wasted is what calls without a good end cost: failed, "
+        "cancelled, cut short.",
     )
+
+
+def _wasted(totals: TotalsRow) -> list[Note]:
+    return [Note(f"{wording.usd(totals.wasted_usd)} of it wasted")] if totals.wasted_usd else []
 
 
 def _charts(points: Answer[Point], view: View) -> None:
