@@ -38,7 +38,7 @@ PEERS = {
     "langfuse": ("langfuse",),
     "opik": ("opik",),
     "logfire": ("logfire", "opentelemetry-exporter-otlp-proto-http"),
-    "mlflow": ("mlflow-skinny", "mlflow-tracing"),
+    "mlflow": ("mlflow-skinny", "mlflow-tracing", "opentelemetry-exporter-otlp-proto-http"),
 }
 AROUND_CLIENT = {"openlit", "traceloop", "openinference"}
 PACE_S = 0.002

@@ -27,7 +27,11 @@ def client(_: str) -> Way:
 
 
 def _client() -> Any:
-    httpx, openai = package("httpx"), package("openai")
+    openai = package("openai")
+    try:
+        httpx = package("httpx2")
+    except ImportError:  # before openai 3
+        httpx = package("httpx")
 
     def reply(_: Any) -> Any:
         return httpx.Response(200, json=COMPLETION)
@@ -75,11 +79,9 @@ def genai_util(endpoint: str) -> Way:
     handler = handlers.TelemetryHandler(tracer_provider=provider)
 
     def summarise(text: str) -> Any:
-        invocation = types.LLMInvocation(request_model=MODEL)
-        invocation.provider = "openai"
-        invocation.input_messages = [types.InputMessage(role="user", parts=[types.Text(content=text)])]
-        invocation.attributes = {key: ATTRIBUTES[key] for key in list(ATTRIBUTES)[8:18]}
-        with handler.llm(invocation) as running:
+        with handler.inference("openai", request_model=MODEL) as running:
+            running.input_messages = [types.InputMessage(role="user", parts=[types.Text(content=text)])]
+            running.attributes.update({key: ATTRIBUTES[key] for key in list(ATTRIBUTES)[8:18]})
             running.response_model_name = COMPLETION["model"]
             running.response_id = COMPLETION["id"]
             running.input_tokens, running.output_tokens = 231, 24
@@ -150,6 +152,7 @@ def logfire(endpoint: str) -> Way:
 def mlflow(endpoint: str) -> Way:
     os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = endpoint + "/v1/traces"
     os.environ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
+    os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
     peer = package("mlflow")
 
     def summarise(text: str) -> Any:
@@ -159,10 +162,8 @@ def mlflow(endpoint: str) -> Way:
             span.set_outputs(ANSWER)
             return ANSWER
 
-    return Way(
-        summarise,
-        peer.flush_trace_async_logging if hasattr(peer, "flush_trace_async_logging") else lambda: None,
-    )
+    # It has no public way to wait for what goes out over OTLP.
+    return Way(summarise, lambda: package("mlflow.tracing.provider").provider.get().force_flush(60_000))
 
 
 PEERS: dict[str, Callable[[str], Way]] = {

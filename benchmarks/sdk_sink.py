@@ -53,13 +53,13 @@ class Sink(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path == "/v1/traces":
+        if self.path.endswith("/v1/traces"):
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             count = spans_in(body)
             with Sink.lock:
                 Sink.spans += count
-        self.answer(b"" if self.path == "/v1/traces" else b"{}")
+        self.answer(b"" if self.path.endswith("/v1/traces") else b"{}")
 
     def do_GET(self) -> None:
         self.answer(b"{}")
@@ -67,7 +67,7 @@ class Sink(BaseHTTPRequestHandler):
     do_PATCH = do_PUT = do_POST  # noqa: N815  # the server looks them up by these names
 
     def answer(self, body: bytes) -> None:
-        kind = "application/x-protobuf" if self.path == "/v1/traces" else "application/json"
+        kind = "application/x-protobuf" if self.path.endswith("/v1/traces") else "application/json"
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

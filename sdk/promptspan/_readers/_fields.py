@@ -19,7 +19,7 @@ _MAX_USD = 10**9
 def get(source: Any, *path: str) -> Any:
     """The value at ``path``, through keys or attributes; ``None`` where it breaks off."""
     for name in path:
-        if source is None:
+        if source is None or type(source) is str:
             return None
         source = fields_of(source).get(name)
     return source
