@@ -11,6 +11,7 @@ from promptspan_server.cli.failure import CommandError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+from promptspan_server.cli.backup import backup, restore
 from promptspan_server.cli.check import check
 from promptspan_server.cli.compare import compare
 from promptspan_server.cli.dashboard import dashboard
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, migrate, dashboard, ledger, query, compare, check, doctor, forget):
+for command in (up, demo, migrate, dashboard, ledger, query, compare, check, doctor, backup, restore, forget):
     app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
 
