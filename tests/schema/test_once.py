@@ -116,3 +116,44 @@ def test_a_span_sent_twice_is_one_row(store: Store, table: str) -> None:
     store.land(body, token="a")
     store.land(body, token="b")
     assert store.value(f"SELECT count() FROM {table}") == 2
+
+
+def test_roots_of_one_call_that_share_no_id_are_one_call(store: Store) -> None:
+    # Neither is current while the other begins: OpenLLMetry beside Langfuse's client, without a parent.
+    known = _call("openai", response_id="chatcmpl-1", duration_ns=SECOND)
+    nameless = [
+        _call("langfuse", start_ns=known.start_ns - MILLISECOND, duration_ns=SECOND),
+        _call("langfuse", start_ns=known.start_ns + 2 * SECOND, duration_ns=SECOND),
+    ]
+    store.land(traces(known, *nameless))
+    assert store.rows(_BILLED) == [("langfuse", 120, 45), ("openai", 120, 45)]
+
+
+def test_two_spans_of_a_call_that_failed_are_one_call_although_nothing_names_it(store: Store) -> None:
+    attributes: dict[str, Value] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+    outer = Span({**attributes, "error.type": "429"}, scope="a", status_code=2)
+    inner = Span(
+        attributes,
+        scope="b",
+        status_code=2,
+        start_ns=outer.start_ns + MILLISECOND,
+        duration_ns=outer.duration_ns - 2 * MILLISECOND,
+    )
+    store.land(traces(outer, inner))
+    assert store.rows("SELECT error_type FROM llm_calls_once WHERE billable") == [("429",)]
+
+
+def test_a_stream_that_was_opened_and_left_is_a_call_until_its_log_comes(store: Store) -> None:
+    common: dict[str, Value] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+    opened = Span({**common, "logfire.span_type": "span"}, scope="logfire.openai")
+    store.land(traces(opened))
+    billed = "SELECT span_id, status, input_tokens FROM llm_calls_once WHERE billable"
+    assert store.rows(billed) == [(opened.span_id, "incomplete", None)]
+    log = Span(
+        {**common, "logfire.span_type": "log", "duration": 2.0, "gen_ai.usage.input_tokens": 7},
+        scope="logfire.openai",
+        start_ns=opened.start_ns + 3 * SECOND,
+        duration_ns=0,
+    )
+    store.land(traces(log))
+    assert [row[0] for row in store.rows(billed)] == [log.span_id]

@@ -247,8 +247,7 @@ SELECT
     service_tier,
     reported_cost_usd,
     -- Inference and embeddings. Logfire's span that only opens a stream has no answer; the log at the stream's end is the call.
-    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-        AND NOT (position(habits, 'splits_streams') > 0 AND NOT is_log AND NOT failed AND NOT has_usage AND response_id = '') AS billable,
+    operation IN ('chat', 'text_completion', 'generate_content', 'embeddings') AND NOT opens_stream AS billable,
     streaming,
     multiIf(
         given_status != '', given_status,
@@ -338,6 +337,7 @@ FROM
             word['scope_provider'] != '', word['scope_provider'],
             transform(concat('provider:', prefix), alias.words, alias.ours, prefix)) AS provider,
         position(habits, 'excludes_cache') > 0 AS excludes_cache,
+        position(habits, 'splits_streams') > 0 AND NOT is_log AND NOT failed AND NOT has_usage AND response_id = '' AS opens_stream,
         number['input_tokens'] AS said_input,
         number['output_tokens'] AS said_output,
         number['total_tokens'] AS total,
@@ -369,7 +369,7 @@ FROM
                 field['reported_cost_usd']),
             9) AS reported_cost_usd,
         field['first_token_at'] AS first_token_at,
-        lower(field['streaming']) IN ('true', '1') OR first_token_at != '' OR field['first_chunk_s'] != '' OR is_log AS streaming,
+        lower(field['streaming']) IN ('true', '1') OR first_token_at != '' OR field['first_chunk_s'] != '' OR is_log OR opens_stream AS streaming,
         coalesce(
             toFloat64OrNull(field['first_chunk_s']) * 1000,
             toFloat64OrNull(field['ttft_s']) * 1000,

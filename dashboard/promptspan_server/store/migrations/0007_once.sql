@@ -21,7 +21,7 @@ FROM
     -- Each pair of names once, before they are made plain.
     SELECT service, request_model, response_model, instrumentation, min(ts) AS first, max(ts) AS last
     FROM normalised_calls
-    WHERE billable
+    WHERE operation IN ('chat', 'text_completion', 'generate_content', 'embeddings')
     GROUP BY service, request_model, response_model, instrumentation
 )
 GROUP BY service, model, instrumentation;
@@ -186,9 +186,36 @@ FROM
 )
 WHERE place > 1 AND input_tokens_ IS NULL AND response_id = '' AND (after_best OR before_best);
 
+-- Streams that were opened (0005: not billable, since a log at the end is the call) and of which no log tells: they were left. Of
+-- several at once of one service and model that one log follows, none counts as left.
+CREATE VIEW llm_calls_left AS
+SELECT o.trace_id AS trace_id, o.span_id AS span_id
+FROM
+(
+    SELECT service, request_model, trace_id, span_id, ts, ts + toIntervalNanosecond(toInt64(duration_ms * 1e6)) AS ended
+    FROM llm_calls FINAL
+    WHERE NOT billable AND streaming AND operation IN ('chat', 'text_completion') AND service NOT IN (SELECT service FROM crowded_services)
+) AS o
+ASOF LEFT JOIN
+(
+    SELECT service, request_model, ts AS began
+    FROM llm_calls FINAL
+    WHERE billable AND streaming AND startsWith(instrumentation, 'logfire.')
+) AS l
+    ON o.service = l.service AND o.request_model = l.request_model AND l.began >= o.ts
+WHERE toUnixTimestamp(l.began) = 0 OR l.began > o.ended + INTERVAL 5 SECOND;
+
 -- llm_calls without repetitions of a span, and `billable` for one row of a call only. Money reads this.
--- Where every service has one instrumentation the condition is a constant: neither twins nor ids are read.
+-- Where every service has one instrumentation, and none that splits streams, the conditions are constants: no ids are read.
 CREATE VIEW llm_calls_once AS
-WITH (SELECT count() > 0 FROM crowded_services) AS crowded
-SELECT * REPLACE (billable AND (NOT crowded OR (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM llm_call_twins)) AS billable)
+WITH
+    (SELECT count() > 0 FROM crowded_services) AS crowded,
+    (
+        SELECT count() > 0
+        FROM instrumentations
+        WHERE instrumentation IN (SELECT value FROM value_aliases WHERE field = 'scope' AND position(canonical, 'splits_streams') > 0)
+    ) AS split
+SELECT * REPLACE (
+    (billable AND (NOT crowded OR (trace_id, span_id) NOT IN (SELECT trace_id, span_id FROM llm_call_twins)))
+        OR (split AND NOT billable AND streaming AND (trace_id, span_id) IN (SELECT trace_id, span_id FROM llm_calls_left)) AS billable)
 FROM llm_calls FINAL;
