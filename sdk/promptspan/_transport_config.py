@@ -66,6 +66,6 @@ class TransportConfig:
     batch_max_bytes: int = 1_000_000
     retry_initial_s: float = 0.25
     retry_max_s: float = 30.0
-    exit_timeout_s: float = 1.5
+    exit_timeout_s: float = 1.2
     mirror: Callable[[FinishedSpan], object] | None = None
     sdk_version: str = ""
