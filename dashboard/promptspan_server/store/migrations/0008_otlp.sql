@@ -85,29 +85,39 @@ SELECT
     span.trace_state AS TraceState,
     span.name AS SpanName,
     transform(span.kind, [1, 2, 3, 4, 5], ['Internal', 'Server', 'Client', 'Producer', 'Consumer'], 'Unspecified') AS SpanKind,
-    maps[1] AS ResourceAttributes,
+    ResourceAttributes,
     ResourceAttributes['service.name'] AS ServiceName,
     ScopeName,
     ScopeVersion,
-    maps[2] AS SpanAttributes,
+    maps[1] AS SpanAttributes,
     span.end_time_unix_nano - span.start_time_unix_nano AS Duration,
     transform(span.status.code, [1, 2], ['Ok', 'Error'], 'Unset') AS StatusCode,
     span.status.message AS StatusMessage,
     arrayMap(at -> moment(at), span.events.time_unix_nano) AS `Events.Timestamp`,
     span.events.name AS `Events.Name`,
-    arraySlice(maps, 3) AS `Events.Attributes`
+    arraySlice(maps, 2) AS `Events.Attributes`
 FROM
 (
     SELECT
         span,
-        scope_span.scope.name AS ScopeName,
-        scope_span.scope.version AS ScopeVersion,
+        ResourceAttributes,
+        ScopeName,
+        ScopeVersion,
         -- All attributes at once, because the engine analyses this text for each use of it.
-        arrayMap(attributes -> map_of(attributes), arrayConcat([resource_span.resource.attributes, span.attributes], span.events.attributes)) AS maps
-    FROM otlp_traces_in
-    ARRAY JOIN resource_spans AS resource_span
-    ARRAY JOIN resource_span.scope_spans AS scope_span
-    ARRAY JOIN scope_span.spans AS span
+        arrayMap(attributes -> map_of(attributes), arrayConcat([span.attributes], span.events.attributes)) AS maps
+    FROM
+    (
+        SELECT
+            -- Of a resource nothing behind reads arrays and lists: they stay bytes.
+            CAST((resource_span.resource.attributes.key, arrayMap(raw -> scalar(raw), resource_span.resource.attributes.value)), 'Map(LowCardinality(String), String)') AS ResourceAttributes,
+            scope_span.scope.name AS ScopeName,
+            scope_span.scope.version AS ScopeVersion,
+            scope_span.spans AS spans
+        FROM otlp_traces_in
+        ARRAY JOIN resource_spans AS resource_span
+        ARRAY JOIN resource_span.scope_spans AS scope_span
+    )
+    ARRAY JOIN spans AS span
 );
 
 CREATE TABLE otlp_logs_in
