@@ -59,14 +59,14 @@ class Sink:
 
 
 @contextlib.contextmanager
-def receiving(engine: Engine, sink: Sink, access: Access) -> Generator[int]:
+def receiving(engine: Engine, sink: Sink, access: Access, **limits: int) -> Generator[int]:
     sock = listen("127.0.0.1", 0)
     started = threading.Event()
     servers: list[HttpServer] = []
 
     async def main() -> None:
         batchers: dict[Signal, Batcher] = {
-            "traces": Batcher(engine, "traces", sink, wait_s=0),
+            "traces": Batcher(engine, "traces", sink, wait_s=0, **limits),
             "logs": Batcher(engine, "logs", sink, wait_s=0),
         }
         servers.append(HttpServer(OtlpHttp(batchers, access), sock))
@@ -265,6 +265,41 @@ def test_trouble_of_the_store_asks_for_a_retry_and_trouble_of_the_body_does_not(
     assert ("retry-after" in answer.headers) is (status == 503)
     sink.error = None
     assert http.post("/v1/traces", content=traces(1), headers=PROTOBUF).status_code == 200
+
+
+def test_senders_that_an_overloaded_store_turns_away_come_back_and_lose_nothing(
+    engine: Engine, sink: Sink
+) -> None:
+    held = threading.Event()
+    turned_away: list[str] = []
+
+    class Held(Sink):
+        def __call__(self, handle: Handle, signal: Signal, bodies: Sequence[bytes], token: str) -> None:
+            held.wait(30)
+            sink(handle, signal, bodies, token)
+
+    def send(port: int, first: int) -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
+            for number in range(first, first + 5):
+                body = traces(number)
+                while (answer := http.post("/v1/traces", content=body, headers=PROTOBUF)).status_code != 200:
+                    assert answer.status_code == 503
+                    turned_away.append(answer.headers["retry-after"])
+                    time.sleep(float(answer.headers["retry-after"]) / 10)
+
+    size = len(traces(1))
+    with receiving(engine, Held(), Access("127.0.0.1"), max_queued_bytes=4 * size) as port:
+        senders = [threading.Thread(target=send, args=(port, number * 100)) for number in range(1, 13)]
+        for sender in senders:
+            sender.start()
+        while len(turned_away) < 20:
+            time.sleep(0.01)
+        held.set()
+        for sender in senders:
+            sender.join(60)
+    assert sorted(body for _, body in sink.bodies) == sorted(
+        traces(number * 100 + more) for number in range(1, 13) for more in range(5)
+    )
 
 
 def test_a_slow_sender_keeps_no_one_waiting(port: int, http: httpx.Client) -> None:

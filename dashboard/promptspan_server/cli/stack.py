@@ -34,6 +34,7 @@ class Stack:
     clickhouse_port: int = 8123
     dashboard_port: int | None = 8501
     token: str | None = None
+    fsync: bool = False
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
@@ -156,6 +157,8 @@ def _store_part(stack: Stack) -> Part:
         f"--otlp-port={stack.otlp_port}",
         f"--otlp-grpc-port={stack.otlp_grpc_port}",
     ]
+    if stack.fsync:
+        arguments.append("--fsync")
     environment: dict[str, str] = {}
     if stack.token:
         arguments.append(f"--token-env={TOKEN_VARIABLE}")

@@ -1,7 +1,7 @@
 """The store process: the one owner of the engine, and everything that speaks to it.
 
     python -m promptspan_server.cli.store_process --data-dir D --host H --clickhouse-port P --otlp-port P
-        --otlp-grpc-port P [--token-env PROMPTSPAN_TOKEN]
+        --otlp-grpc-port P [--token-env PROMPTSPAN_TOKEN] [--fsync]
 
 When it serves, it prints one JSON line: `{"event": "ready", "clickhouse_port": ..., ...}`. SIGTERM and
 SIGINT end it cleanly: no new requests, running ones finish, what was accepted is landed, the engine closes.
@@ -69,6 +69,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--otlp-grpc-port", type=int, default=4317)
     parser.add_argument("--token-env", help="environment variable that holds the token")
     parser.add_argument(
+        "--fsync", action="store_true", help="acknowledge what the disk has, so that it survives a power loss"
+    )
+    parser.add_argument(
         "--allow-outside",
         action="store_true",
         help="let the user `default` read and write files and open connections in SQL (file(), url(), ...)",
@@ -95,7 +98,7 @@ def _run(options: argparse.Namespace) -> None:
             stack.callback(sockets[name].close)
         _try_port(options.host, options.otlp_grpc_port)
         try:
-            engine = Engine.open(options.data_dir)
+            engine = Engine.open(options.data_dir, fsync=options.fsync)
         except StoreError as error:
             raise CannotStartError(error.message) from None
         stack.callback(engine.close, _STOP_S)

@@ -29,6 +29,9 @@ def up(
         bool, typer.Option("--no-alerts", help="Evaluate no alert rules (this version has none to evaluate).")
     ] = False,
     token: TokenOption = None,
+    fsync: Annotated[
+        bool, typer.Option("--fsync", help="Acknowledge what the disk has, so that it survives a power loss.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start the store and the dashboard on this machine; Ctrl-C stops both.
@@ -50,6 +53,7 @@ def up(
         clickhouse_port=clickhouse_port,
         dashboard_port=None if no_dashboard else dashboard_port,
         token=token,
+        fsync=fsync,
     )
     check(stack)
     voice = Voice()

@@ -19,6 +19,12 @@ _CONFIG = """<clickhouse>
   <query_condition_cache_size>16777216</query_condition_cache_size>
 </clickhouse>
 """
+# An insert is acknowledged when the disk has it. Without, when the kernel has it: that survives the end of
+# the process by any signal, not the end of the power.
+_FSYNC = (
+    "<merge_tree><fsync_after_insert>1</fsync_after_insert>"
+    "<fsync_part_directory>1</fsync_part_directory></merge_tree>"
+)
 
 
 class DataDirectory:
@@ -29,7 +35,7 @@ class DataDirectory:
         self._lock_fd = lock_fd
 
     @classmethod
-    def lock(cls, data_dir: str | Path) -> DataDirectory:
+    def lock(cls, data_dir: str | Path, *, fsync: bool = False) -> DataDirectory:
         """Make the directory if it is absent and lock it for this process.
 
         Raises:
@@ -57,7 +63,8 @@ class DataDirectory:
         try:
             os.ftruncate(lock_fd, 0)
             os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
-            (path / "engine.xml").write_text(_CONFIG, encoding="utf-8")
+            config = _CONFIG.replace("</clickhouse>", f"{_FSYNC}</clickhouse>") if fsync else _CONFIG
+            (path / "engine.xml").write_text(config, encoding="utf-8")
         except OSError as error:
             os.close(lock_fd)
             reason = error.strerror or str(error)

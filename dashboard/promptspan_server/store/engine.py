@@ -244,14 +244,18 @@ class Engine:
         self._idle = threading.Condition(self._lock)
 
     @classmethod
-    def open(cls, data_dir: str | Path) -> Engine:
+    def open(cls, data_dir: str | Path, *, fsync: bool = False) -> Engine:
         """Lock the directory (made if absent) and start the engine on it, 1 to 2 s.
+
+        Args:
+            data_dir: Where.
+            fsync: Insert to the disk, not only to the kernel: what was acknowledged survives a power loss.
 
         Raises:
             StoreLocked: Another process has it; the message says which.
             StoreError: The engine cannot start there.
         """
-        directory = DataDirectory.lock(data_dir)
+        directory = DataDirectory.lock(data_dir, fsync=fsync)
         try:
             keeper = connect(directory.address)
             _replace_overlay(keeper, directory)
