@@ -2,8 +2,7 @@
 
 On the caller's path it only notes references: ids, the context as OpenTelemetry has it, times, the result.
 Everything else happens in ``build()``, on the pipeline's thread. It is itself the current OpenTelemetry span
-while the user's code runs, so spans of other instrumentations nest under it, and
-``trace.get_current_span().set_attribute(...)`` reaches it.
+while the user's code runs.
 """
 
 from __future__ import annotations
@@ -13,26 +12,24 @@ from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, TraceFlags
 
 from . import _attributes as a
 from . import _others
 from ._chunks import ChunkReader
 from ._context import CALL_KEY, SPAN_KEY, current_context, enter, leave
-from ._freeze import Snapshot, arguments, frozen
+from ._freeze import Snapshot, arguments
 from ._guard import Guard
 from ._ids import random_bits
-from ._kinds import as_dict, is_dict
+from ._kinds import is_dict
 from ._open_calls import call_began, call_ended
-from ._span import SpanEvent
+from ._running_span import RunningSpan
 from ._streams import watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from contextvars import Token
 
-    from opentelemetry.trace import Status, StatusCode, TraceState
-    from opentelemetry.util import types
+    from opentelemetry.trace import SpanContext
 
     from ._prompt import Prompt
     from ._reading import Usage
@@ -47,19 +44,17 @@ _CHUNK = Guard("chunk")
 _FINISH = Guard("finish")
 _PROMPT = Guard("prompt")
 _SNAPSHOT = Guard("snapshot of the arguments")
-_SPAN = Guard("current OpenTelemetry span")
 
 _SIZE_BYTES = 3_000  # of the object itself and of a response without much text
 _CHUNK_BYTES = 500
 _FOLD_CHUNKS = 256  # a longer stream is read in between, so that its chunks can go
-_MOST_NOTES = 128
 _MOST_RENDERED = 16
 _WHOSE = (a.PROMPTSPAN_FEATURE, a.PROMPTSPAN_TENANT)
 _build_span: Callable[[Call], FinishedSpan] | None = None
 _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt"})
 
 
-class Call(Span):
+class Call(RunningSpan):
     """The lifecycle of one decorated call; finished exactly once; a ``Note`` for the pipeline.
 
     What each call has lies in slots; what few calls have is a default of the class until it is set.
@@ -105,8 +100,6 @@ class Call(Span):
     end_ns: int
     token: Token[Context] | None
 
-    _span_context: SpanContext | None = None
-    trace_state: TraceState | None = None
     args: Sequence[Any] | None = None
     kwargs: dict[str, Any] | None = None
     streaming: bool = False
@@ -117,10 +110,8 @@ class Call(Span):
     reader: ChunkReader | None = None
     first_chunk_ns: int = 0
     last_chunk_ns: int = 0
-    noted: dict[str, Any] | None = None
     flags: list[str] | None = None
     usage: Usage | None = None
-    events: list[SpanEvent] | None = None
     prompt: Prompt | None = None
     variables: dict[str, str] | None = None
     rendered: list[str] | None = None
@@ -232,16 +223,6 @@ class Call(Span):
             if not _FINISH.caught(exc):
                 raise
 
-    def note(self, key: object, value: Any) -> None:
-        """Note an attribute; the first 128 keys are kept, what is no key or no value is not."""
-        if value is None or not isinstance(key, str):
-            return
-        name = str.__str__(key)
-        if self.noted is None:
-            self.noted = {}
-        if len(self.noted) < _MOST_NOTES or name in self.noted:
-            self.noted[name] = frozen(value)
-
     def note_prompt(self, prompt: Prompt, variables: dict[str, str], text: str) -> None:
         """A prompt was rendered during the call, as ``text``."""
         with _PROMPT:
@@ -290,68 +271,6 @@ class Call(Span):
         noted = self.noted or {}
         whose = {key: _text_of(noted[key]) for key in _WHOSE if key in noted}
         return {**self.named(), **whose}
-
-    # OpenTelemetry's span
-
-    def get_span_context(self) -> SpanContext:
-        """Ids of this span, made when somebody first asks."""
-        if self._span_context is None:
-            self._span_context = SpanContext(
-                self.trace_id,
-                self.span_id,
-                is_remote=False,
-                trace_flags=TraceFlags(self.trace_flags),
-                trace_state=self.trace_state,
-            )
-        return self._span_context
-
-    def is_recording(self) -> bool:
-        """Until the call has ended."""
-        return not self.status
-
-    def end(self, end_time: int | None = None) -> None:
-        """Ignored: the decorated function ends it."""
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Note an attribute."""
-        if not self.status:
-            with _SPAN:
-                self.note(key, value)
-
-    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Note attributes."""
-        with _SPAN:
-            for key, value in as_dict(attributes).items():
-                self.set_attribute(key, value)
-
-    def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
-        """Note an event."""
-        if self.status:
-            return
-        with _SPAN:
-            self.events = self.events or []
-            if len(self.events) < _MOST_NOTES:
-                at = timestamp if type(timestamp) is int else time_ns()
-                self.events.append(SpanEvent(name, at, frozen(as_dict(attributes))))
-
-    def update_name(self, name: str) -> None:
-        """Ignored: the name follows the conventions."""
-
-    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Ignored: the call's own end decides."""
-
-    def record_exception(
-        self,
-        exception: BaseException,
-        attributes: types.Attributes = None,
-        timestamp: int | None = None,
-        escaped: bool = False,  # noqa: ARG002  # OpenTelemetry's signature
-    ) -> None:
-        """Note an exception that the user's code handled; its text is not kept, it may quote the prompt."""
-        kind = type(exception)
-        with _SPAN:
-            named = {**as_dict(attributes), a.EXCEPTION_TYPE: f"{kind.__module__}.{kind.__qualname__}"}
-            self.add_event("exception", named, timestamp)
 
 
 def begin(

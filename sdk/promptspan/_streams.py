@@ -122,14 +122,27 @@ def _stream(call: Call, stream: Any) -> Any:
     return stream
 
 
-class Tap:
-    """Stands in for an iterator, and tells the call of each chunk and of the end."""
+class _Tapped:
+    """Stands in for an iterator of the stream's; when nobody holds it any more, nobody will read on."""
 
     __slots__ = ("__weakref__", "_call", "_inner")
 
     def __init__(self, call: Call, inner: Any) -> None:
         self._call = call
         self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self._call.abandoned()
+
+
+class Tap(_Tapped):
+    """Stands in for an iterator, and tells the call of each chunk and of the end."""
+
+    __slots__ = ()
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -152,22 +165,11 @@ class Tap:
         call.chunk(item)
         return item
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
-            self._call.abandoned()
-
-
-class AsyncTap:
+class AsyncTap(_Tapped):
     """Stands in for an asynchronous iterator."""
 
-    __slots__ = ("__weakref__", "_call", "_inner")
-
-    def __init__(self, call: Call, inner: Any) -> None:
-        self._call = call
-        self._inner = inner
+    __slots__ = ()
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -189,13 +191,6 @@ class AsyncTap:
         leave(context, token)
         call.chunk(item)
         return item
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
-            self._call.abandoned()
 
 
 def _note_close(call: Call, stream: Any) -> None:
