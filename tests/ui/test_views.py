@@ -57,6 +57,15 @@ def test_the_overview_lists_versions_with_their_coverage_and_a_dash_for_unknown_
     assert "without a price" in cells[HOSTILE, HOSTILE]["Priced"]["title"]
 
 
+def test_the_prompt_page_says_whether_the_newest_version_is_worse(full: LiveStore) -> None:
+    app = healthy(open_page("prompt", {"prompt": PROMPT, "range": "24h"}))
+    rows = {row["Metric"]["text"]: row for row in tables(app)["Comparison by metric"]}
+    assert {"error rate", "latency", "latency p95", "output tokens", "cost per call"} <= set(rows)
+    assert rows["latency"]["Verdict"]["text"] == "regressed"
+    assert "v7 is slower: " in words(app)
+    assert "Observational" in words(app)
+
+
 def test_the_overview_says_in_words_what_stands_out(full: LiveStore) -> None:
     said = words(open_page("", {"range": "24h", "feature": "inbox-summary"}))
     assert "77 model calls in 24 h, 7.8\u202f% failed" in said

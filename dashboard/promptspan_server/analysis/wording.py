@@ -67,7 +67,9 @@ def change(compared: Compared) -> str:
         return f"{_signed(compared.delta)}{ends if compared.low is not None else ''}"
     if compared.metric.kind == "rate":
         rates = f"{_percent(compared.b)} against {_percent(compared.a)}"
-        return f"{rates}, {_TIMES}{compared.ratio:.2g} [{_factor(compared.low)}, {_factor(compared.high)}]"
+        return (
+            f"{rates}, {_TIMES}{_factor(compared.ratio)} [{_factor(compared.low)}, {_factor(compared.high)}]"
+        )
     ends = f"[{_relative(compared.low)}, {_relative(compared.high)}]"
     return f"{_relative(compared.ratio)}\u202f% {ends}"
 
@@ -113,7 +115,9 @@ def _relative(ratio: float | None) -> str:
 
 
 def _factor(ratio: float | None) -> str:
-    return "?" if ratio is None else f"{ratio:.2g}"
+    if ratio is None:
+        return "?"
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2g}"
 
 
 def _percent(share: float | None) -> str:

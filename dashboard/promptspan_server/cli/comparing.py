@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from promptspan_server.cli.failure import CommandError
@@ -69,13 +70,14 @@ def compared(
     from promptspan_server.analysis.reading import read_arms
     from promptspan_server.queries.arms import ArmsOf
     from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
+    from promptspan_server.queries.scope import Filter
 
     if a == b:
         raise CommandError(f"--a and --b are both {a}: two versions are compared")
     if share is not None and not 0 < share < 1:
         raise CommandError(f"--share is {b}'s share of the traffic, between 0 and 1 (0.5 is a half)")
     try:
-        arms = read_arms(store, ArmsOf(when, prompt, a, b, feature))
+        arms = read_arms(store, ArmsOf(when, prompt, a, b, Filter(feature=feature)))
     except (StoreUnreachable, QueryFailed) as error:
         raise CommandError(str(error)) from error
     seen = arms.calls.sum(axis=(0, 2)) if len(arms.hours) else (0, 0)
@@ -142,4 +144,5 @@ def value(each: Compared, number: float | None) -> str:
     if each.metric.kind == "rate":
         return f"{number * 100:.3g} %"
     unit = {"ms": " ms", "usd": " USD"}.get(each.metric.unit, "")
-    return (f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}") + unit
+    digits = f"{number:,.0f}" if abs(number) >= 1000 else format(Decimal(f"{number:.3g}"), "f")
+    return digits + unit

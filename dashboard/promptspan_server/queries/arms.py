@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.scope import Filter
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,6 +32,9 @@ _CHOSEN = "prompt_name = {prompt:String} AND prompt_version IN ({a:String}, {b:S
 _KEYS = "toUInt32(hour) AS hour_s, toUInt8(prompt_version = {b:String}) AS arm"
 
 
+EVERYTHING = Filter()
+
+
 @dataclass(frozen=True, slots=True)
 class ArmsOf:
     """Two versions of a prompt over a range of time: the columns of one question, as SQL.
@@ -39,14 +44,14 @@ class ArmsOf:
         prompt: Name of the prompt.
         a: The baseline's version.
         b: The candidate's version.
-        feature: Only calls of this feature, None for all.
+        filter: What narrows the calls down further.
     """
 
     range: TimeRange
     prompt: str
     a: str
     b: str
-    feature: str | None = None
+    filter: Filter = EVERYTHING
 
     def cells(self) -> str:
         """One row an hour, arm and unit: `hour_s`, `arm` (0 baseline), `unit`, counts and moments."""
@@ -91,8 +96,8 @@ class ArmsOf:
 
     def parameters(self) -> Mapping[str, Any]:
         """The values that the questions name."""
-        given = {} if self.feature is None else {"feature": self.feature}
-        return {**self.range.parameters(), "prompt": self.prompt, "a": self.a, "b": self.b, **given}
+        chosen = {"prompt": self.prompt, "a": self.a, "b": self.b}
+        return {**self.range.parameters(), **chosen, **self.filter.parameters()}
 
     def _chosen(self) -> str:
-        return _CHOSEN + ("" if self.feature is None else " AND feature = {feature:String}")
+        return _CHOSEN + self.filter.where()

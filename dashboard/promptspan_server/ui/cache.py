@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
+from promptspan_server.analysis.compare import Comparison, compare
+from promptspan_server.analysis.reading import read_arms
 from promptspan_server.queries.connection import (
     DSN_VARIABLE,
     Answer,
@@ -25,6 +28,7 @@ from promptspan_server.queries.health import PriceBook
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from promptspan_server.queries.arms import ArmsOf
     from promptspan_server.queries.query import Query
 
 Row = TypeVar("Row")
@@ -33,6 +37,7 @@ Row = TypeVar("Row")
 CLOSED_TTL = timedelta(minutes=2)
 OPEN_TTL = timedelta(seconds=5)
 FRESHNESS_TTL = timedelta(seconds=5)
+COMPARISON_TTL = timedelta(seconds=60)
 _MAX_ANSWERS = 500
 # How long after its end a range counts as closed.
 _SETTLED = timedelta(minutes=5)
@@ -82,6 +87,18 @@ def ask_all(*queries: Query[Any]) -> list[Answer[Any] | Exception]:
         return list(pool.map(one, queries))
 
 
+def compared(question: ArmsOf) -> tuple[Comparison, float] | QueryFailed:
+    """Compare two versions, or remember what came out; with the time of asking, seconds since the epoch.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+    """
+    try:
+        return _compared(question, repr(question))
+    except QueryFailed as error:
+        return error
+
+
 def freshness() -> Answer[FreshnessRow]:
     """Ask how fresh the data is.
 
@@ -119,6 +136,12 @@ def _closed(_query: Query[Any], key: str) -> Answer[Any]:  # noqa: ARG001  (`key
 @st.cache_data(ttl=OPEN_TTL, max_entries=_MAX_ANSWERS, show_spinner=False)
 def _open(_query: Query[Any], key: str) -> Answer[Any]:  # noqa: ARG001  (`key` is what it is remembered by)
     return store().ask(_query)
+
+
+@st.cache_data(ttl=COMPARISON_TTL, max_entries=100, show_spinner=False)
+def _compared(_question: ArmsOf, key: str) -> tuple[Comparison, float]:  # noqa: ARG001  (what it is remembered by)
+    asked_at_s = time.time()
+    return compare(read_arms(store(), _question)), asked_at_s
 
 
 @st.cache_data(ttl=FRESHNESS_TTL, max_entries=2, show_spinner=False)

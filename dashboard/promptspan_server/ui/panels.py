@@ -91,8 +91,11 @@ def shown(answer: Answer[Any] | Exception) -> Answer[Any] | None:
     return answer
 
 
-def heading(title: str, answer: Answer[Any] | None = None, note: str = "") -> None:
-    """Draw a panel's heading with the age of its data. `title` and `note` are words of ours, never data."""
+def heading(title: str, answer: Answer[Any] | float | None = None, note: str = "") -> None:
+    """Draw a panel's heading with the age of its data. `title` and `note` are words of ours, never data.
+
+    `answer` may be the time of asking alone, in seconds since the epoch.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.markdown(f"**{title}**" + (f" :gray[{note}]" if note else ""), width="content")
         if answer is not None:
@@ -110,9 +113,10 @@ def quoted(title: str, text: str) -> None:
     st.code(wording.clipped(text, 4_000), language=None, wrap_lines=True)
 
 
-def as_of(answer: Answer[Any]) -> str:
+def as_of(answer: Answer[Any] | float) -> str:
     """Say when the data of a panel was asked for."""
-    at = datetime.fromtimestamp(answer.asked_at_s, timezone.utc)
+    asked_at_s = answer.asked_at_s if isinstance(answer, Answer) else answer
+    at = datetime.fromtimestamp(asked_at_s, timezone.utc)
     return f"as of {at:%H:%M:%S} UTC"
 
 

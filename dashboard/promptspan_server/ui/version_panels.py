@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from promptspan_server.ui import charts, links, panels, wording
+from promptspan_server.ui import charts, comparison, links, panels, wording
 from promptspan_server.ui.component import mode
 from promptspan_server.ui.controls import NONE, View
 from promptspan_server.ui.table import Cell, Column, table
@@ -80,8 +80,11 @@ def draw(
         view: Scope of the page.
     """
     rows = sorted(versions.rows, key=lambda row: since.get(row.version, row.first_seen), reverse=True)
+    chosen = comparison.pair(rows, since)
+    answer = comparison.ask(rows[0].prompt, *chosen, view) if chosen else None
     with st.container(key="verdict"):
-        st.text(_in_words(rows, since))
+        said = _in_words(rows, since)
+        st.text(f"{said} {comparison.verdict(answer, *chosen)}" if chosen and answer else said)
     panels.heading("Versions", versions, "the newest first")
     table(
         _columns(),
@@ -89,6 +92,8 @@ def draw(
         key="versions",
         caption="Versions",
     )
+    if chosen and answer:
+        comparison.draw(answer, *chosen)
     if series is None:
         return
     names = [row.version for row in rows[:_LINES]]
@@ -159,20 +164,9 @@ def _in_words(rows: Sequence[VersionRow], since: Mapping[str, datetime]) -> str:
             f"{wording.counted(newest.spend.calls, 'call')}, "
             f"{wording.share(newest.error_rate)} failed."
         )
-    # What came before it: the version that was busiest among the older ones.
-    older = max(rows[1:], key=lambda row: row.spend.calls)
-    differences = [
-        f"fails {wording.share(newest.error_rate)} of the time (before: {wording.share(older.error_rate)})",
-        f"p95 {wording.duration(newest.p95_ms)} (before: {wording.duration(older.p95_ms)})",
-    ]
-    if newest.spend.per_call is not None and older.spend.per_call is not None:
-        differences.append(
-            f"{wording.usd(newest.spend.per_call)} a call (before: {wording.usd(older.spend.per_call)})"
-        )
     return (
         f"Version {newest.version or NONE}, first seen {wording.moment(first, seconds=False)} UTC, has "
-        f"{wording.share(newest.spend.calls / calls, 0)} of the calls. "
-        f"Against version {older.version or NONE}: " + "; ".join(differences) + "."
+        f"{wording.share(newest.spend.calls / calls, 0)} of the calls."
     )
 
 

@@ -9,6 +9,9 @@ SELECT
     c.prompt_name AS prompt_name,
     c.prompt_version AS prompt_version,
     c.feature AS feature,
+    c.environment AS environment,
+    c.service AS service,
+    c.request_model AS request_model,
     toUInt8(cityHash64(multiIf(c.user_id != '', c.user_id, c.session_id != '', c.session_id, c.trace_id)) % 64) AS unit,
     count() AS calls,
     countIf(c.user_id != '' OR c.session_id != '') AS identified,
@@ -35,4 +38,4 @@ SELECT
     sumMapIf(map(toUInt16(floor(log2(toFloat64(ifNull(c.cost_usd, 0)) * 1e9 + 1) * 8)), toUInt64(1)), c.cost_usd IS NOT NULL) AS cost_hist
 FROM llm_costs AS c
 WHERE c.billable AND c.prompt_name != '' AND c.ts >= {since:DateTime64(9, 'UTC')} AND c.ts < {until:DateTime64(9, 'UTC')}
-GROUP BY hour, prompt_name, prompt_version, feature, unit;
+GROUP BY hour, prompt_name, prompt_version, feature, environment, service, request_model, unit;
