@@ -45,6 +45,7 @@ def test_a_store_with_fresh_calls_is_well(promptspan: Run, own_store: LocalStore
         "SDK losses": "OK",
         "quarantine": "OK",
         "disk": "OK",
+        "kept": "OK",
         "spool": "OK",
         "test span": "OK",
     }
