@@ -9,20 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
-from . import _content, _estimate, _flags
+from . import _content, _estimate, _flags, _outcome
 from ._call_texts import CallTexts
 from ._guard import Guard
 from ._host import server_of
 from ._kinds import is_list
-from ._others import traced_by_others
 from ._plain import plain
-from ._readers import read_response
-from ._readers._fields import count, get, text
-from ._reading import Message, Reading, Usage
+from ._readers._fields import count, text
 from ._span import (
     KIND_CLIENT,
     KIND_INTERNAL,
@@ -38,6 +34,7 @@ from ._span import (
 if TYPE_CHECKING:
     from ._call import Call
     from ._host import Server
+    from ._reading import Reading, Usage
     from ._span import AttributeValue
 
 _READ = Guard("read response")
@@ -77,18 +74,18 @@ def build_span(call: Call) -> FinishedSpan:
     """The span of a finished call."""
     reading = None
     with _READ:
-        reading = _read(call)
-    status = _status(call, reading)
-    wrapper = _is_wrapper(call, reading)
+        reading = _outcome.read_call(call)
+    status = _outcome.status_of(call, reading)
+    wrapper = _outcome.is_wrapper(call, reading)
     arguments = _content.bound_arguments(call)
     usage = None
     if not wrapper:
-        usage = _usage(call, reading)
+        usage = _outcome.usage_of(call, reading)
         with _ESTIMATE:
-            model = _request_model(call, reading) or (reading.model if reading else None)
+            model = _outcome.request_model(call, reading) or (reading.model if reading else None)
             usage = _estimate.completed(call, arguments, reading, usage, model)
     if call.outer is not None:
-        _tell_outer(call.outer, call, reading, usage, wrapper)
+        _outcome.tell_outer(call.outer, call, reading, usage, wrapper)
     server = None
     if call.client is not None:
         with _SERVER:
@@ -128,76 +125,6 @@ def build_span(call: Call) -> FinishedSpan:
     )
 
 
-# What happened
-
-
-def _read(call: Call) -> Reading | None:
-    """The facts of the response, from wherever the call left it."""
-    for source in (call.response, call.result):
-        reading = read_response(source)
-        if reading is not None:
-            return reading
-    if call.chunks or call.reader:
-        chunks = call.fold()
-        said = chunks.messages()
-        reading = chunks.reading()
-        if reading is not None:
-            return reading if reading.output or not said else replace(reading, output=said)
-        if said:
-            return _of_text(said)
-    if call.exception is not None:
-        # OpenAI's parser raises on a truncated answer, which was billed all the same.
-        reading = read_response(get(call.exception, "completion"))
-        if reading is not None:
-            return reading
-    if isinstance(call.result, str):
-        said = str.__str__(call.result)
-        return _of_text((Message(role="assistant", parts=({"type": "text", "content": said},)),))
-    return None
-
-
-def _of_text(said: tuple[Message, ...]) -> Reading:
-    return Reading(shape="text", operation=a.OPERATION_CHAT, output=said)
-
-
-def _status(call: Call, reading: Reading | None) -> str:
-    if reading is None or not call.streaming:
-        return call.status
-    if call.status == a.STATUS_VALUE_INCOMPLETE and reading.complete and reading.shape != "text":
-        return a.STATUS_VALUE_OK  # closed after the last chunk that matters: nothing is missing
-    if call.status == a.STATUS_VALUE_OK and not reading.complete:
-        return a.STATUS_VALUE_INCOMPLETE  # the provider broke off without saying so
-    return call.status
-
-
-def _is_wrapper(call: Call, reading: Reading | None) -> bool:
-    """Whether the tokens of this call are counted on another span."""
-    if call.spec.operation:
-        return call.spec.operation == a.OPERATION_INVOKE_WORKFLOW
-    response_id = reading.response_id if reading else None
-    if call.recorder.config.yield_to_others and traced_by_others(call.others, response_id):
-        return True
-    if not call.inner_calls:
-        return False
-    # A function around decorated ones: a call of its own only if its response is none of theirs.
-    return response_id is None or response_id in (call.inner_ids or ())
-
-
-def _tell_outer(outer: Call, call: Call, reading: Reading | None, usage: Usage | None, wrapper: bool) -> None:
-    if wrapper:
-        outer.inner_calls += call.inner_calls
-        ids = call.inner_ids or set[str]()
-    elif usage or (reading is not None and reading.response_id):
-        outer.inner_calls += 1
-        ids = {reading.response_id} if reading is not None and reading.response_id else set[str]()
-    else:
-        return
-    outer.inner_ids = (outer.inner_ids or set[str]()) | ids
-
-
-# What is written
-
-
 def _shared(
     call: Call,
     reading: Reading | None,
@@ -216,8 +143,8 @@ def _shared(
         wrapper,
         call.streaming,
         server,
-        _request_model(call, reading),
-        _error_type(call, status),
+        _outcome.request_model(call, reading),
+        _outcome.error_type(call, status),
         usage is not None and (usage.estimated if usage.known else None),
         (reading.operation, reading.provider, reading.model, reading.finish_reasons, reading.service_tier)
         if reading is not None
@@ -247,7 +174,7 @@ def _of_kind(
     operation = spec.operation or (reading.operation if reading else a.OPERATION_CHAT)
     if wrapper:
         operation = a.OPERATION_INVOKE_WORKFLOW
-    requested = _request_model(call, reading)
+    requested = _outcome.request_model(call, reading)
     answered = reading.model if reading else None
     of_host = server.provider if server else ""
     attributes: dict[str, Any] = {
@@ -257,7 +184,7 @@ def _of_kind(
         a.GEN_AI_RESPONSE_MODEL: answered,
         **call.named(),
         a.PROMPTSPAN_STATUS: status,
-        a.ERROR_TYPE: _error_type(call, status),
+        a.ERROR_TYPE: _outcome.error_type(call, status),
         a.GEN_AI_RESPONSE_FINISH_REASONS: reading.finish_reasons if reading else (),
         a.GEN_AI_REQUEST_STREAM: True if call.streaming else None,
         a.SERVER_ADDRESS: server.address if server else None,
@@ -306,31 +233,10 @@ def _own(
                 attributes[a.HTTP_RESPONSE_STATUS_CODE] = code
 
 
-def _usage(call: Call, reading: Reading | None) -> Usage | None:
-    known = reading.usage if reading else None
-    return call.usage.over(known) if call.usage is not None else known
-
-
 def _usage_source(usage: Usage | None) -> str:
     if usage is None or not usage.known:
         return a.USAGE_SOURCE_MISSING
     return a.USAGE_SOURCE_ESTIMATED if usage.estimated else a.USAGE_SOURCE_PROVIDER
-
-
-def _request_model(call: Call, reading: Reading | None) -> str | None:
-    if isinstance(call.model, str) and (named := str.__str__(call.model)):
-        return named
-    # Without a response the prompt's own model is the best that is known; with one it would only be a guess.
-    if (reading is None or reading.model is None) and call.prompt is not None:
-        return call.prompt.model or None
-    return None
-
-
-def _error_type(call: Call, status: str) -> str | None:
-    if call.exception is None or status not in (a.STATUS_VALUE_ERROR, a.STATUS_VALUE_CANCELLED):
-        return None
-    kind = type(call.exception)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _error_message(call: Call, redactor: _content.Redactor) -> str:
