@@ -202,9 +202,11 @@ def _tokens(value: Any) -> int | None:
 
 
 def _seconds(value: Any) -> float | None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < _MOST_TOKENS:
-        return None
-    return float(value)
+    if isinstance(value, float):
+        seconds = float.__float__(value)
+        return seconds if 0 <= seconds < _MOST_TOKENS else None
+    whole = _tokens(value)
+    return None if whole is None else float(whole)
 
 
 def _truth(value: Any) -> bool | None:
@@ -219,9 +221,14 @@ def _fit(name: str, given: Any, value: Any) -> Any:
             "promptspan: %s=%s makes no sense and is left out (tokens, documents: 0 and more; "
             "attempt: 1 and more; stale_s: seconds; truncated, cached: True or False)",
             name,
-            repr(given) if type(given) in (int, float) else f"<{type(given).__name__}>",
+            repr(given) if type(given) is float or _is_short(given) else f"<{type(given).__name__}>",
         )
     return value
+
+
+def _is_short(value: Any) -> bool:
+    # Python refuses to write a number of thousands of digits.
+    return type(value) is int and value.bit_length() <= 64
 
 
 _NO_CALL = CallSpan(None)
