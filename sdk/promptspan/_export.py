@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 
 from ._encode import MAX_VALUE_BYTES, utf8
+from ._guard import without_words
 from ._span import SCOPE_NAME, STATUS_ERROR, FinishedSpan
 
 if TYPE_CHECKING:
@@ -131,9 +132,9 @@ class ExporterWay:
         for span in batch.items:
             try:
                 spans.append(readable_span(span, self._resource, self._version))
-            except Exception:  # noqa: BLE001, PERF203  # one odd span must not cost its neighbours
+            except Exception as exc:  # noqa: BLE001, PERF203  # one odd span must not cost its neighbours
                 odd += 1
-                _log.exception("promptspan: a span does not fit OpenTelemetry")
+                _log.error("promptspan: a span does not fit OpenTelemetry: %s", without_words(exc))
         count = len(batch.items)
         try:
             taken = not spans or self._exporter.export(spans) is SpanExportResult.SUCCESS

@@ -47,7 +47,13 @@ def of_reading(reading: Reading | None, *, finished: bool, wants_json: bool) -> 
         flags.add(a.FLAG_CONTENT_FILTER)
     if reading.truncated:
         flags.add(a.FLAG_TRUNCATED)
-    if finished and reading.output and not any(message.says_something for message in reading.output):
+    explained = reading.refused or reading.filtered
+    if (
+        finished
+        and not explained
+        and reading.output
+        and not any(each.says_something for each in reading.output)
+    ):
         flags.add(a.FLAG_EMPTY_OUTPUT)
     if finished and not _as_asked(reading, wants_json=wants_json):
         flags.add(a.FLAG_INVALID_JSON)

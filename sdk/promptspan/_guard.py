@@ -13,6 +13,7 @@ _log.addHandler(logging.NullHandler())
 
 # Our own tests set this, so that no mistake hides behind the guard.
 reraise = False
+_MOST_FRAMES = 20
 
 
 class Guard:
@@ -46,11 +47,20 @@ class Guard:
         self.failures += 1
         if self.failures == 1:
             _log.error(
-                "promptspan failed at %r; the application goes on without this record",
+                "promptspan failed at %r; the application goes on without this record: %s",
                 self.place,
-                exc_info=exc,
+                without_words(exc),
             )
         return not reraise
+
+
+def without_words(exc: BaseException) -> str:
+    """The class of an exception and where it came from, for logs: its own words may quote a prompt."""
+    import traceback  # late: for our mistakes only
+
+    frames = traceback.extract_tb(exc.__traceback__)[-_MOST_FRAMES:]
+    where = "".join(f"\n  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+    return f"{type(exc).__module__}.{type(exc).__qualname__}{where}"
 
 
 GUARDS: list[Guard] = []

@@ -54,7 +54,7 @@ class Hook:
         self._what = what
         self._function = function
         self._budget_s = budget_s
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._pending: _Job | None = None
         self._rest_until = 0.0
@@ -82,6 +82,12 @@ class Hook:
             self._raised(job.failure)
             raise Skipped
         return job.result
+
+    def close(self) -> None:
+        """Let its thread go, once it is done with what it does."""
+        if self._thread is not None:
+            self._thread = None
+            self._jobs.put(None)
 
     def _ready(self) -> bool:
         thread = self._thread
@@ -132,9 +138,8 @@ class Hook:
             )
 
 
-def _answer(function: Callable[[Any], Any], jobs: queue.SimpleQueue[_Job]) -> None:
-    while True:
-        job = jobs.get()
+def _answer(function: Callable[[Any], Any], jobs: queue.SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
         try:
             job.result = function(job.value)
         except BaseException as failure:  # noqa: BLE001  # a function of the user's

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ._buffer import MemoryStore
 from ._encode import encode_resource, encode_span, framed
 from ._export import ExporterWay
+from ._guard import without_words
 from ._process import forget_exit, send_at_exit, watch_forks
 from ._sender import OtlpSender
 from ._spool import Spool
@@ -182,8 +183,8 @@ class Pipeline:
             if self._hurry:  # what was dropped here, the sender never tells
                 with self._changed:
                     self._changed.notify_all()
-        except BaseException:  # noqa: BLE001  # this thread is all that stands between the application and silence
-            _log.exception("promptspan: spans could not be kept")
+        except BaseException as exc:  # noqa: BLE001  # all that stands between the application and silence
+            _log.error("promptspan: spans could not be kept: %s", without_words(exc))
         return found
 
     def _take(self) -> list[Note]:
@@ -236,9 +237,9 @@ class Pipeline:
                 own.forget(1, "hands")
                 return None
             return span, (span if self._config.exporter is not None else framed(encode_span(span)))
-        except BaseException:  # noqa: BLE001  # a detector of the user's may raise anything; this thread goes on
+        except BaseException as exc:  # noqa: BLE001  # whatever it is, this thread goes on
             own.drop(1, "hands", "build_failed")
-            _log.exception("promptspan: a span could not be built")
+            _log.error("promptspan: a span could not be built: %s", without_words(exc))
             return None
 
     def _mirror(self, spans: list[FinishedSpan]) -> None:
@@ -247,8 +248,8 @@ class Pipeline:
             try:
                 for span in spans:
                     mirror(span)
-            except BaseException:  # noqa: BLE001  # the application's processors may raise anything
-                _log.exception("promptspan: the application's provider did not take a span")
+            except BaseException as exc:  # noqa: BLE001  # the application's processors may raise anything
+                _log.error("promptspan: the application's own provider took no span: %s", without_words(exc))
 
     # The sender's thread
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ._config import (
     DEFAULT_HOOK_BUDGET_S,
@@ -129,8 +129,10 @@ def _install(config: Config, *, only_first: bool = False) -> None:
         _state.settled = True
         watch_forks(_state)
         close_at_exit(end_open_calls)
-    if previous is not None and previous.sink is not _state.held:
-        previous.sink.shutdown(_SHUTDOWN_S)
+    if previous is not None:
+        if previous.sink is not _state.held:
+            previous.sink.shutdown(_SHUTDOWN_S)
+        previous.screen.close()
 
 
 @contextmanager
@@ -143,7 +145,11 @@ def held_recorder(recorder: Recorder) -> Generator[None]:
         yield
     finally:
         with _state.lock:
+            inside = cast("Recorder | None", _state.recorder)  # of an application that configured itself
             _state.settled, _state.recorder, _state.held, _state.ended = before
+        recorder.screen.close()
+        if inside is not None:
+            inside.screen.close()
 
 
 def _pipeline(config: Config) -> Sink:
@@ -301,7 +307,11 @@ def shutdown(timeout_s: float = _SHUTDOWN_S) -> bool:
         recorder, _state.recorder = _state.recorder, None
         _state.ended = recorder or _state.ended
         _state.settled = True
-    return True if recorder is None else recorder.sink.shutdown(timeout_s)
+    if recorder is None:
+        return True
+    nothing_left = recorder.sink.shutdown(timeout_s)
+    recorder.screen.close()
+    return nothing_left
 
 
 def stats() -> Stats:

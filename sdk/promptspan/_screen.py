@@ -36,6 +36,12 @@ class Screen:
             for flag, function in config.detectors.items()
         }
 
+    def close(self) -> None:
+        """Let the threads of the user's functions go."""
+        for hook in (self.redact, *self.detectors.values()):
+            if hook is not None:
+                hook.close()
+
     @property
     def scanner(self) -> Scanner:
         """The rules, compiled when first asked for."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
+import promptspan
 from promptspan import CallTexts, Prompt, current_span, traced_prompt
 from promptspan._hooks import Hook, Skipped
 from promptspan._refusal import refuses
@@ -197,6 +198,85 @@ class TestWhatTheProviderSays:
         ask()
         assert flags(recorded) == ("injection",)
 
+    @pytest.mark.parametrize(
+        ("response", "expected"),
+        [
+            (answer("The plan:", "content_filter"), ("content_filter",)),
+            (answer(None, refusal="No."), ("refusal",)),
+            (
+                {
+                    "id": "msg_1",
+                    "type": "message",
+                    "role": "assistant",
+                    "model": "claude-sonnet-4-5",
+                    "content": [],
+                    "stop_reason": "refusal",
+                    "usage": {"input_tokens": 1, "output_tokens": 0},
+                },
+                ("refusal",),
+            ),
+            (
+                {
+                    "candidates": [{"finishReason": "SAFETY", "content": {"parts": [{"text": "So"}]}}],
+                    "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1},
+                    "modelVersion": "gemini-2.5-flash",
+                },
+                ("content_filter",),
+            ),
+            (
+                {
+                    "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+                    "usageMetadata": {"promptTokenCount": 1},
+                    "modelVersion": "gemini-2.5-flash",
+                },
+                ("content_filter",),
+            ),
+            (
+                {
+                    "output": {"message": {"role": "assistant", "content": [{"text": "Blocked."}]}},
+                    "stopReason": "guardrail_intervened",
+                    "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+                },
+                ("content_filter",),
+            ),
+            (
+                {
+                    "id": "resp_1",
+                    "object": "response",
+                    "model": "gpt-5",
+                    "status": "incomplete",
+                    "incomplete_details": {"reason": "content_filter"},
+                    "text": {"format": {"type": "json_object"}},
+                    "output": [
+                        {
+                            "type": "message",
+                            "role": "assistant",
+                            "content": [{"type": "output_text", "text": "So"}],
+                        }
+                    ],
+                    "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+                },
+                ("content_filter", "invalid_json"),
+            ),
+        ],
+        ids=[
+            "openai-filter",
+            "openai-refusal",
+            "anthropic",
+            "google",
+            "google-prompt",
+            "bedrock",
+            "responses",
+        ],
+    )
+    def test_whichever_provider_it_is(self, recorded: Recorded, response: Any, expected: Any) -> None:
+        @traced_prompt
+        def ask() -> Any:
+            return response
+
+        ask()
+        assert flags(recorded) == expected
+
     def test_a_request_that_azure_refuses(self, recorded: Recorded) -> None:
         class BadRequestError(Exception):
             def __init__(self) -> None:
@@ -333,6 +413,31 @@ class TestDetectors:
 
 
 class TestHook:
+    def test_its_thread_goes_when_it_is_closed(self) -> None:
+        hook = Hook("closed", lambda value: value, budget_s=5)
+        assert hook.ask(1) == 1
+        (thread,) = [each for each in threading.enumerate() if each.name == "promptspan-closed"]
+        hook.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+    def test_after_shutdown_no_thread_of_theirs_is_left(self, configured: Callable[..., Recorded]) -> None:
+        recorded = configured(detectors={"gone": bool}, redact=str)
+
+        @traced_prompt
+        def ask() -> Any:
+            current_span().set_attribute("a", "text")
+            return answer()
+
+        ask()
+        recorded.all()
+        theirs = [each for each in threading.enumerate() if "gone" in each.name or "redact" in each.name]
+        assert len(theirs) == 2
+        promptspan.shutdown()
+        for thread in theirs:
+            thread.join(10)
+            assert not thread.is_alive()
+
     def test_a_slow_function_rests_longer_each_time_and_is_asked_again(self) -> None:
         pace = [0.05]
         hook = Hook("h", lambda value: time.sleep(pace[0]) or value, budget_s=0.005)
@@ -351,6 +456,7 @@ class TestHook:
                 time.sleep(0.01)
         else:
             pytest.fail("it was never asked again")
+        hook.close()
 
     def test_it_works_in_a_forked_child(self) -> None:
         import os
@@ -361,3 +467,4 @@ class TestHook:
         if child == 0:
             os._exit(0 if hook.ask(2) == 3 else 1)
         assert os.waitpid(child, 0)[1] == 0
+        hook.close()

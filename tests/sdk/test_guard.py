@@ -25,6 +25,20 @@ def broken(*_args: Any, **_kwargs: Any) -> Any:
 
 
 @pytest.mark.usefixtures("swallowing")
+def test_a_mistake_is_logged_with_its_place_and_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    guard = Guard("a place")
+    for _ in range(2):
+        with guard:
+            raise KeyError("what the user wrote")
+    assert caplog.text.count("promptspan failed at 'a place'") == 1
+    assert "builtins.KeyError" in caplog.text
+    assert "test_guard.py" in caplog.text
+    assert "what the user wrote" not in caplog.text
+    assert guard.failures == 2
+    _guard.GUARDS.remove(guard)
+
+
+@pytest.mark.usefixtures("swallowing")
 @pytest.mark.parametrize("place", ["random_bits", "enter", "leave", "watched", "chunk", "finish"])
 def test_whatever_of_ours_fails_the_function_does_what_it_does(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, place: str
