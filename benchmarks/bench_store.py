@@ -2,7 +2,8 @@
 
 Usage: bench_store.py [--short] [--strict]
 
-Each module gives rows of one table: `store_ingest` (spans on their way in).
+Each module gives rows of one table: `store_ingest` (spans on their way in), `store_collector` (the same by
+way of the Collector).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+import store_collector
 import store_ingest
 from store_under_test import Row, store
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 
-_PARTS: Sequence[Callable[..., Iterator[Row]]] = (store_ingest.rows,)
+_PARTS: Sequence[Callable[..., Iterator[Row]]] = (store_ingest.rows, store_collector.rows)
 
 
 def main() -> int:

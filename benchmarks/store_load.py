@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SPANS = 2_000
 _ID = b"0123456789abcdef0123456789abcdef"
@@ -118,7 +118,9 @@ class Traffic:
         return json.dumps([{"role": role, "parts": [{"type": "text", "content": content}]}])
 
 
-def send(port: int, batches: Sequence[bytes], senders: int) -> float:
+def send(
+    port: int, batches: Sequence[bytes], senders: int, headers: Mapping[str, str] | None = None
+) -> float:
     """Send all batches, each sender its share, the next one when the last is acknowledged.
 
     Returns:
@@ -132,7 +134,8 @@ def send(port: int, batches: Sequence[bytes], senders: int) -> float:
     def work(share: Iterator[bytes]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         for body in share:
-            connection.request("POST", "/v1/traces", body, {"content-type": "application/x-protobuf"})
+            given = {"content-type": "application/x-protobuf", **(headers or {})}
+            connection.request("POST", "/v1/traces", body, given)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200:

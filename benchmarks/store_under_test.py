@@ -36,9 +36,10 @@ class StoreUnderTest:
 
     def __init__(self, process: subprocess.Popen[str], ready: dict[str, Any]) -> None:
         self.otlp_port = int(ready["otlp_port"])
+        self.clickhouse_port = int(ready["clickhouse_port"])
         self._process = process
         self._client: Any = cast("Any", clickhouse_connect).get_client(
-            host="127.0.0.1", port=int(ready["clickhouse_port"]), autogenerate_session_id=False
+            host="127.0.0.1", port=self.clickhouse_port, autogenerate_session_id=False
         )
 
     def command(self, sql: str) -> None:
@@ -51,8 +52,7 @@ class StoreUnderTest:
 
     def cpu_s(self) -> float:
         """Processor time that the process has used, in seconds."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / _TICKS_PER_S
+        return cpu_s_of(self._process.pid)
 
     def memory_mb(self) -> float:
         """Resident memory now."""
@@ -66,6 +66,12 @@ class StoreUnderTest:
         while quiet < 3 and time.monotonic() < deadline:
             quiet = quiet + 1 if self.row("SELECT count() FROM system.merges")[0] == 0 else 0
             time.sleep(0.2)
+
+
+def cpu_s_of(pid: int) -> float:
+    """Processor time that a process has used, in seconds."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / _TICKS_PER_S
 
 
 @contextlib.contextmanager
