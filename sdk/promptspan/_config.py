@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from . import _attributes as a
 from ._version import VERSION
@@ -215,6 +214,10 @@ def _capture(environ: Mapping[str, str]) -> bool:
 
 def _pairs(text: str) -> dict[str, str]:
     """OpenTelemetry's ``key=value,key=value`` with percent-encoded values; what is none of it is skipped."""
+    if not text:
+        return {}
+    from urllib.parse import unquote  # late: importing promptspan loads as little as it can
+
     pairs: dict[str, str] = {}
     for item in text.split(","):
         key, equals, value = item.partition("=")
