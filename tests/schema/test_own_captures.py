@@ -5,13 +5,17 @@ What a span carries in any form is right; what it does not carry is NULL and lis
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from promptspan_server.ingest.json_otlp import to_protobuf
 from schema.bodies import traces
 from schema.own_captures import Capture, answers, begin, captures, gaps, listed
 
@@ -66,6 +70,12 @@ def test_the_collectors_columns_say_the_same(store: Store, billed: dict[str, lis
     _say_the_same(SOME, answers(store), billed)
 
 
+def test_otlp_json_says_the_same(store: Store, billed: dict[str, list[Json]]) -> None:
+    start = begin()
+    store.land(*[to_protobuf(_as_json(capture.body(start)), "traces") for capture in SOME])
+    _say_the_same(SOME, answers(store), billed)
+
+
 @pytest.mark.parametrize("written", ["as strings", "as rotel's lists"])
 def test_values_of_other_types_say_the_same(
     store: Store, billed: dict[str, list[Json]], written: str
@@ -88,6 +98,16 @@ def _say_the_same(
 
 def _timeless(row: Json) -> Json:
     return row | {"ttft_ms": row["ttft_ms"] is not None}
+
+
+def _as_json(body: bytes) -> bytes:
+    request: Any = MessageToDict(ExportTraceServiceRequest.FromString(body), use_integers_for_enums=True)
+    for resource in request["resourceSpans"]:
+        for group in resource.get("scopeSpans", ()):
+            for span in group["spans"]:
+                for name in {"traceId", "spanId", "parentSpanId"} & span.keys():
+                    span[name] = base64.b64decode(span[name]).hex()
+    return json.dumps(request).encode()
 
 
 def _with(span: Span, change: Callable[[Value], Value]) -> Span:

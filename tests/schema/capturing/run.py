@@ -63,7 +63,7 @@ def main() -> None:
         captures[scenario_name] = {
             "otlp": base64.b64encode(encode(list(spans.values())).SerializeToString()).decode(),
             "spans": len(spans),
-            "calls": [_billed(record) for record in double.billed],
+            "calls": [billed(record) for record in double.billed],
             "expected_calls": scenario.calls,
             "ending": scenario.ending,
             "raised": raised,
@@ -97,7 +97,7 @@ def _flush(settle_s: float) -> None:
         provider.force_flush()
 
 
-def _billed(record: dict[str, Any]) -> dict[str, Any]:
+def billed(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "api": record["api"],
         "response_id": record["response_id"],

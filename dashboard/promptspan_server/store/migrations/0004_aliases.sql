@@ -281,7 +281,8 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('anthropic.response.service_tier', 'service_tier', 20),
     ('anthropic.request.service_tier', 'service_tier', 29);
 
--- Vercel's AI SDK for JavaScript (packages/ai, telemetry).
+-- Vercel's AI SDK for JavaScript (@ai-sdk/otel, and the telemetry of packages/ai before it).
+INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES ('ai.response.providerMetadata', '', 0, '*');
 INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('ai.operationId', 'operation', 95),
     ('ai.model.id', 'request_model', 95),
@@ -297,6 +298,13 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('ai.usage.totalTokens', 'total_tokens', 95),
     ('ai.usage.cachedInputTokens', 'cache_read_tokens', 95),
     ('ai.usage.reasoningTokens', 'reasoning_tokens', 95),
+    ('ai.usage.inputTokenDetails.cacheReadTokens', 'cache_read_tokens', 96),
+    ('ai.usage.inputTokenDetails.cacheWriteTokens', 'cache_write_tokens', 95),
+    ('ai.usage.outputTokenDetails.reasoningTokens', 'reasoning_tokens', 96),
+    ('ai.response.providerMetadata.usage.cache_creation.ephemeral_5m_input_tokens', 'cache_write_5m_tokens', 95),
+    ('ai.response.providerMetadata.usage.cache_creation.ephemeral_1h_input_tokens', 'cache_write_1h_tokens', 95),
+    ('ai.response.msToFirstChunk', 'first_chunk_ms', 95),
+    ('ai.stream.msToFirstChunk', 'first_chunk_ms', 96),
     ('ai.prompt.messages', 'input', 95),
     ('ai.prompt', 'input', 96),
     ('ai.response.text', 'output', 95),

@@ -113,10 +113,11 @@ FROM
             CAST(SpanAttributes, 'Array(Tuple(LowCardinality(String), String))') AS pairs,
             arrayMap(name -> rank_of(name), mapKeys(SpanAttributes)) AS ranks,
             members_of(arrayMap(
-                -- Some write a dictionary as Python prints it; LangChain's result has the provider's answer deep within.
+                -- Some write a dictionary as Python prints it; LangChain's result and Vercel's metadata have the provider's answer deep within.
                 pair -> (pair.1, multiIf(
                     startsWith(pair.2, '{\''), replaceRegexpAll(replaceAll(pair.2, '\'', '"'), ': (None|True|False)', ': null'),
                     startsWith(pair.2, '{"generations"'), JSONExtractRaw(pair.2, 'generations', 1, 1, 'message', 'kwargs', 'response_metadata'),
+                    startsWith(pair.2, '{"anthropic":'), JSONExtractRaw(pair.2, 'anthropic'),
                     pair.2)),
                 arrayFilter((pair, rank) -> alias.signs[rank] = '*', pairs, ranks))) AS outer_members,
             arrayConcat(outer_members, members_of(outer_members)) AS members
@@ -369,9 +370,10 @@ FROM
                 field['reported_cost_usd']),
             9) AS reported_cost_usd,
         field['first_token_at'] AS first_token_at,
-        lower(field['streaming']) IN ('true', '1') OR first_token_at != '' OR field['first_chunk_s'] != '' OR is_log OR opens_stream AS streaming,
+        lower(field['streaming']) IN ('true', '1') OR first_token_at != '' OR field['first_chunk_s'] != '' OR field['first_chunk_ms'] != '' OR is_log OR opens_stream AS streaming,
         coalesce(
             toFloat64OrNull(field['first_chunk_s']) * 1000,
+            toFloat64OrNull(field['first_chunk_ms']),
             toFloat64OrNull(field['ttft_s']) * 1000,
             dateDiff('nanosecond', span_facts.started, parseDateTime64BestEffortOrNull(trim(BOTH '"' FROM field['first_token_at']), 9, 'UTC')) / 1e6,
             dateDiff('nanosecond', span_facts.started, first_chunk_at) / 1e6) AS said_ttft_ms,
