@@ -119,6 +119,9 @@ bench-compare: install ## Comparisons under hourly peeking: claims without a dif
 bench-store: install ## What the store costs, to the engine's own floor in one run (BENCH_ARGS="--short", "--strict")
 	@$(BIN)/python benchmarks/bench_store.py $(BENCH_ARGS)
 
+bench-drift: install ## Drift on simulated weeks: false alarms, share found, delay, beside what is commonly used
+	@$(BIN)/python benchmarks/bench_drift.py $(BENCH_ARGS)
+
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
 
