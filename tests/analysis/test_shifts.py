@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from promptspan_server.analysis.shifts import WINDOW, Levels, scan, find_shifts, limit
+from promptspan_server.analysis.shifts import WINDOW, Levels, find_shifts, limit, scan
 
 BASELINE, TEST = 14 * 24, 72
 
@@ -31,7 +31,7 @@ def _series(
 
 
 def test_the_limit_is_as_seldom_exceeded_as_asked_for() -> None:
-    """Pure noise: the mean time to an alarm is what the limit was made for, within the noise of the estimate."""
+    """Pure noise: the mean time to an alarm is what the limit was made for."""
     rng = np.random.default_rng(1)
     series, hours = 600, 800
     z, _, _ = scan(
