@@ -42,6 +42,28 @@ def test_the_buckets_of_a_call_are_disjoint_and_sum_to_its_cost(shared_store: Ex
     assert facts == [(2500, Decimal(3), Decimal("0.3"), datetime(1970, 1, 1, tzinfo=timezone.utc), "", True)]
 
 
+def test_how_full_the_models_context_window_was_is_known_where_its_size_is(shared_store: Executor) -> None:
+    from genai_prices.data import providers
+
+    models = next(provider for provider in providers if provider.id == "openai").models
+    window = next(model.context_window for model in models if model.id == "gpt-4o")
+    assert window == 128_000
+    calls = [
+        Call(input_tokens=60_000, output_tokens=4_000),
+        Call(request_model="nobody-knows"),
+        Call(output_tokens=None),
+    ]
+    add(shared_store, calls)
+    shares = [
+        shared_store.rows(
+            "SELECT context_window, context_window_share FROM llm_costs WHERE span_id = {span:String}",
+            {"span": call.span_id},
+        )
+        for call in calls
+    ]
+    assert shares == [[(128_000, 0.5)], [(None, None)], [(128_000, None)]]
+
+
 def test_a_cost_that_the_provider_returned_wins(shared_store: Executor) -> None:
     reported = Decimal("0.012345679")
     assert _only(shared_store, Call(reported_cost_usd=reported)) == (reported, "reported")

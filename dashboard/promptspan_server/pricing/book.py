@@ -30,6 +30,7 @@ class Book:
         models: Number of priced models.
         rates: The price rows.
         names: The rows that recognise names.
+        windows: Price ids with the model's context window, in tokens, where it is known. No part of the hash.
         skipped: What could not be translated.
     """
 
@@ -38,6 +39,7 @@ class Book:
     models: int
     rates: tuple[Rate, ...]
     names: tuple[MatchRow, ...]
+    windows: tuple[tuple[str, int], ...]
     skipped: tuple[str, ...]
 
 
@@ -56,7 +58,8 @@ def build_book(package: Package, contracts: Contracts | None = None) -> Book:
     if contracts != Contracts():
         version += f" + {OWN_SOURCE} {_digest(contracts.model_dump(mode='json'))[:8]}"
     digest = _digest([[_row(rate) for rate in rates], [_row(name) for name in names]])
-    return Book(digest, version, len(models), rates, names, package.skipped)
+    windows = tuple((model.price_id, model.context_window) for model in models if model.context_window)
+    return Book(digest, version, len(models), rates, names, windows, package.skipped)
 
 
 def rate_id(rate: Rate) -> str:

@@ -98,6 +98,7 @@ def _build(content: str, name: str = "prices.yaml") -> Book:
 
 def _put(executor: Executor, built: Book, inputs: str, *, before: str) -> BookSummary:
     changed = built.hash != before
+    executor.insert("model_windows", ("price_id", "context_window"), built.windows)
     if changed:
         _write(executor, built)
         match_remembered(executor, built.hash)

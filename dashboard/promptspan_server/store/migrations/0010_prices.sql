@@ -59,6 +59,16 @@ ENGINE = ReplacingMergeTree
 ORDER BY (book, price_id, tier, tenant, valid_from, day_from_s, input_from)
 SETTINGS non_replicated_deduplication_window = 0;
 
+-- How much a model can hold at once. No price: a window that is corrected changes no book, and no closed month.
+CREATE TABLE model_windows
+(
+    price_id String COMMENT 'price_rates.price_id' CODEC(ZSTD(1)),
+    context_window UInt64 COMMENT 'tokens, input and output together' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+ORDER BY price_id
+SETTINGS non_replicated_deduplication_window = 0;
+
 -- How names are recognised: one row is one test on a name in lower case, everything in it must hold, the lowest priority wins.
 CREATE TABLE price_match
 (

@@ -25,9 +25,11 @@ SELECT
     r.output_usd_per_mtok AS output_usd_per_mtok,
     r.reasoning_usd_per_mtok AS reasoning_usd_per_mtok,
     r.audio_output_usd_per_mtok AS audio_output_usd_per_mtok,
-    r.request_usd AS request_usd
+    r.request_usd AS request_usd,
+    w.context_window AS context_window
 FROM (SELECT name_key, price_id, tier FROM price_names FINAL WHERE book = current AND price_id != '') AS n
-INNER JOIN (SELECT * FROM price_rates FINAL WHERE book = current) AS r ON r.price_id = n.price_id AND r.tier = n.tier;
+INNER JOIN (SELECT * FROM price_rates FINAL WHERE book = current) AS r ON r.price_id = n.price_id AND r.tier = n.tier
+LEFT JOIN (SELECT * FROM model_windows FINAL) AS w ON w.price_id = n.price_id;
 
 -- cost_usd = sum over the disjoint buckets of tokens x USD per million tokens, plus the price of the request: in exact
 -- decimals, rounded once, half up, to 9 places. price_status says where it comes from, or why it is NULL:
@@ -37,6 +39,7 @@ INNER JOIN (SELECT * FROM price_rates FINAL WHERE book = current) AS r ON r.pric
 --                 or a bucket holds more than a billion tokens, which no call has
 --   no_usage      input or output tokens are not known (embeddings and reranking have no output)
 --   not_billable  not a model call, or another span of a call that is counted already: never part of any coverage
+-- context_window_share is how full the model was, input and output together; NULL where its window or the usage is not known.
 -- The buckets: uncached input = input - cache reads - cache writes, never below 0. Audio is taken from it as far as it
 -- goes (audio that was cached too is billed as cached), the rest is text. Reasoning and audio are taken from the output.
 CREATE VIEW llm_costs AS
@@ -81,6 +84,8 @@ FROM
         if(bitTest(k.meters, 6), k.reasoning_usd_per_mtok, NULL) AS reasoning_usd_per_mtok,
         if(bitTest(k.meters, 7), k.audio_output_usd_per_mtok, NULL) AS audio_output_usd_per_mtok,
         if(price_id = '', NULL, k.request_usd) AS request_usd,
+        nullIf(ifNull(k.context_window, 0), 0) AS context_window,
+        if(known_, (input_ + output_) / context_window, NULL) AS context_window_share,
         if(
             k.meters != 0 AND sane_ AND bitAnd(
                 bitShiftLeft(toUInt8(text_in_ > 0), 0)
