@@ -159,6 +159,7 @@ def test_one_call_tells_its_buckets_which_add_up_to_its_tokens_and_its_cost(
     assert sum(bucket.tokens for bucket in call.buckets) == 1100
     assert call.price.price_id == "openai/gpt-4o-mini"
     assert call.price_status == "priced"
+    assert (call.context_window, call.context_window_share) == (128_000, 1100 / 128_000)
     assert all(bucket.usd is not None for bucket in call.buckets)
     amount = sum((bucket.usd or Decimal(0) for bucket in call.buckets), Decimal(0))
     assert amount.quantize(Decimal("1e-9")) == call.cost_usd

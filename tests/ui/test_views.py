@@ -219,6 +219,7 @@ def test_a_trace_tells_its_call(full: LiveStore, told: dict[str, Any]) -> None:
     assert f"{PROMPT} v7 on gpt-4o-mini succeeded after 7.65\u202fs." in words(app)
     shown = numbers(app)
     assert shown["Tokens, in + out"]["value"] == "1,000 + 100"
+    assert shown["Tokens, in + out"]["notes"][1]["text"] == "0.9\u202f% of a window of 128,000"
     assert shown["Safety flags"]["notes"][0]["text"] == "pii"
     cost = full.value(f"SELECT cost_usd FROM llm_costs WHERE trace_id = '{slow['trace_id']}'")
     assert f"${cost:f}".rstrip("0") in shown["Cost, USD"]["help"]

@@ -64,6 +64,8 @@ class CallDetailRow:
         at: Start, UTC.
         buckets: Disjoint token buckets with their prices; empty if usage is unknown.
         cost_usd: None if unknown; `price_status` says why.
+        context_window: Tokens that the model can hold, None if unknown.
+        context_window_share: How much of it input and output filled, 0 to 1.
         price: The price that applied.
         attributes: What has no column.
     """
@@ -104,6 +106,8 @@ class CallDetailRow:
     attributes: Mapping[str, str]
     cost_usd: Decimal | None
     price_status: str
+    context_window: int | None
+    context_window_share: float | None
     price: Price
     buckets: tuple[Bucket, ...]
 
@@ -134,6 +138,7 @@ class CallDetail(Query[CallDetailRow]):
                 input_tokens, output_tokens, usage_source, billable, streaming,
                 status, error_type, finish_reasons, attempt, cached, safety_flags,
                 instrumentation, sdk_version, attributes, cost_usd, price_status,
+                context_window, context_window_share,
                 price_id, price_tier, price_contract, toUnixTimestamp(price_valid_from), request_usd,
                 cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, audio_input_tokens,
                 reasoning_tokens, audio_output_tokens,
@@ -154,8 +159,8 @@ class CallDetail(Query[CallDetailRow]):
 
     def row(self, values: Sequence[Any]) -> CallDetailRow:
         """See `Query.row`."""
-        at, *facts = values[:36]
-        price_id, tier, contract, valid_from, request_usd, *parts = values[36:]
+        at, *facts = values[:38]
+        price_id, tier, contract, valid_from, request_usd, *parts = values[38:]
         facts[26] = tuple(facts[26])
         facts[29] = tuple(facts[29])
         facts[32] = dict(facts[32])

@@ -23,6 +23,7 @@ _NO_COST = {
     "not_billable": "not a model call of its own: another span is billed",
 }
 _STATUS = {"ok": "succeeded", "error": "failed", "cancelled": "was cancelled", "incomplete": "was cut short"}
+_NEARLY_FULL = 0.9
 _ALWAYS_YEAR = 1971
 
 
@@ -62,7 +63,7 @@ def numbers(row: CallDetailRow) -> None:
                 wording.UNKNOWN
                 if row.input_tokens is None and row.output_tokens is None
                 else f"{wording.exact(row.input_tokens)} + {wording.exact(row.output_tokens)}",
-                [usage.get(row.usage_source, Note("as the provider reported"))],
+                [usage.get(row.usage_source, Note("as the provider reported")), *_window(row)],
                 "All input (cache reads and writes included) and all output (reasoning included).",
             ),
             Tile(
@@ -79,6 +80,15 @@ def numbers(row: CallDetailRow) -> None:
         ],
         key="numbers",
     )
+
+
+def _window(row: CallDetailRow) -> list[Note]:
+    """How full the model was: from nine tenths on, text may have been left out."""
+    share = row.context_window_share
+    if share is None:
+        return []
+    level = "warn" if share >= _NEARLY_FULL else ""
+    return [Note(f"{wording.share(share)} of a window of {wording.exact(row.context_window)}", level)]
 
 
 def tokens(row: CallDetailRow) -> None:
