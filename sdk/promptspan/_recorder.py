@@ -107,7 +107,10 @@ def _first_use() -> Recorder | None:
     """A decorated function was called before ``configure()``: the environment decides."""
     with _FIRST_USE:
         if environment_names_endpoint():
-            _install(read_config(), only_first=True)
+            try:
+                _install(read_config(), only_first=True)
+            except ValueError as error:  # it names the variable that has no sense
+                _log.error("promptspan records nothing: %s", error)
         else:
             with _state.lock:
                 if not _state.settled:
