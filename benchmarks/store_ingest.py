@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BATCH = 500
 _SENDERS = 16
 _CORES = 2
-_TARGETS = ("spans", "llm_calls", "llm_texts", "instrumentations", "dirty_hours")
+_TARGETS = ("spans", "llm_calls", "llm_texts", "instrumentations", "hour_states")
 
 
 @dataclass

@@ -187,7 +187,9 @@ def test_the_engine_reads_the_servers_configuration_and_gives_users_what_they_ne
         if "INSERT" in line
     } == {
         "default.hourly_rows",
-        "default.computed_hours",
+        "default.prompt_hour_rows",
+        "default.hour_states",
+        "default.llm_call_corrections",
         "default.price_names_seen",
     }
 

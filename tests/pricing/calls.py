@@ -61,6 +61,12 @@ class Call:
     prompt_name: str = "summarise"
     prompt_version: str = "1"
     service: str = "mail"
+    environment: str = "production"
+    instrumentation: str = "promptspan"
+    usage_source: str = "provider"
+    response_id: str = ""
+    parent_span_id: str = ""
+    safety_flags: tuple[str, ...] = ()
     duration_ms: float = 250.0
     ttft_ms: float | None = None
     trace_id: str = field(default_factory=lambda: f"{next(_serial):032x}")

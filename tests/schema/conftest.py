@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptspan_server.ingest.landing import land
+from promptspan_server.pricing.corrections import find_corrections
 from promptspan_server.store.engine import Engine
 from promptspan_server.store.executor import HandleExecutor
 from promptspan_server.store.migrate import migrate
@@ -24,6 +25,8 @@ _DATA = (
     "sdk_losses",
     "quarantine",
     "instrumentations",
+    "hour_states",
+    "llm_call_corrections",
 )
 _tokens = itertools.count()
 
@@ -37,6 +40,8 @@ class Store:
     def land(self, *bodies: bytes, signal: Signal = "traces", token: str | None = None) -> None:
         with self.engine.handle() as handle:
             land(handle, signal, bodies, token or f"test {next(_tokens)}")
+            # As the store process does every few seconds.
+            find_corrections(HandleExecutor(handle))
 
     def command(self, sql: str) -> None:
         with self.engine.handle() as handle:

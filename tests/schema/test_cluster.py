@@ -119,7 +119,7 @@ def test_every_replicated_and_distributed_table_can_be_made(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     engines = dict(line.split(",") for line in done.stdout.replace('"', "").split())
-    assert engines["Distributed"] == "5"
+    assert engines["Distributed"] == "6"
     assert set(engines) == {
         "Distributed",
         "MaterializedView",

@@ -78,7 +78,10 @@ def filled(store: Store) -> Store:
 
 def recompute_all(store: Store) -> None:
     with store.engine.handle() as handle:
-        store.command("TRUNCATE TABLE computed_hours")
+        store.command(
+            "INSERT INTO hour_states (hour, marked_at)"
+            " SELECT hour, now64(6, 'UTC') FROM hour_states GROUP BY hour"
+        )
         recompute(HandleExecutor(handle), interval_s=0)
 
 

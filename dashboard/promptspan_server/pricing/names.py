@@ -27,11 +27,16 @@ def match_remembered(executor: Executor, book: str) -> None:
     )
 
 
-def match_calls(executor: Executor, book: str, bounds: Mapping[str, str]) -> None:
-    """Match the names of the calls from `since` until `until` that no insert matched.
+def match_calls(executor: Executor, book: str, hours: Mapping[str, str]) -> None:
+    """Match the names of the calls of some hours that no insert matched.
 
     An insert that runs while the book changes matches its new names against the book that was in force
     before.
+
+    Args:
+        executor: The store.
+        book: Hash of the book.
+        hours: The parameter `hours`, an array of starts of hours.
     """
     executor.command(
         f"""{_SEEN} SELECT DISTINCT {{book:String}}, provider, request_model, response_model, service_tier
@@ -39,8 +44,8 @@ def match_calls(executor: Executor, book: str, bounds: Mapping[str, str]) -> Non
         (
             SELECT *, cityHash64(provider, request_model, response_model, service_tier) AS name_key
             FROM llm_calls
-            WHERE billable AND ts >= {{since:DateTime64(9, 'UTC')}} AND ts < {{until:DateTime64(9, 'UTC')}}
+            WHERE billable AND toStartOfHour(ts) IN (SELECT arrayJoin({{hours:Array(DateTime('UTC'))}}))
         )
         WHERE {_NEW}""",  # noqa: S608 - constants of this module
-        {"book": book, **bounds},
+        {"book": book, **hours},
     )

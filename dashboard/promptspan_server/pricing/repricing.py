@@ -35,7 +35,7 @@ HAVING arraySort(groupUniqArrayIf(p.rate_id, p.book = {before:String}))
 """
 
 _MARK_CHANGED = f"""
-INSERT INTO dirty_hours (hour, marked_at)
+INSERT INTO hour_states (hour, marked_at)
 SELECT DISTINCT h.hour, now64(6, 'UTC')
 FROM
 (
@@ -48,12 +48,10 @@ WHERE h.hour > changed.since - INTERVAL 1 HOUR AND h.hour < changed.until
 
 # Hours that are being computed while the book changes may have been read with the old one.
 _MARK_UNSETTLED = """
-INSERT INTO dirty_hours (hour, marked_at)
-SELECT marked.hour, now64(6, 'UTC')
-FROM (SELECT hour, max(marked_at) AS marked_at FROM dirty_hours GROUP BY hour) AS marked
-LEFT JOIN (SELECT hour, max(computed_at) AS computed_at FROM computed_hours GROUP BY hour) AS computed
-    ON computed.hour = marked.hour
-WHERE computed.computed_at < marked.marked_at OR computed.computed_at > now64(6, 'UTC') - INTERVAL 15 MINUTE
+INSERT INTO hour_states (hour, marked_at)
+SELECT hour, now64(6, 'UTC')
+FROM (SELECT hour, max(marked_at) AS marked, max(computed_at) AS computed FROM hour_states GROUP BY hour)
+WHERE computed < marked OR computed > now64(6, 'UTC') - INTERVAL 15 MINUTE
 """
 
 

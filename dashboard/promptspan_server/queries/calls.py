@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import CLOSED, OPEN
 from promptspan_server.queries.query import Query, from_micros
 
 if TYPE_CHECKING:
@@ -20,6 +22,11 @@ _ORDERS = {
     "slowest": "duration_ms DESC",
     "dearest": "cost_usd DESC NULLS LAST",
 }
+
+
+# A shorter range is read faster than thought about.
+_WORTH_NARROWING = timedelta(hours=6)
+_LARGEST = {"slowest": "duration_ms_max", "dearest": "cost_usd_max"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +92,17 @@ class CallSearch(Query[CallRow]):
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        conditions = [self.scope.where()]
-        if self.errors_only:
-            conditions.append("status = 'error'")
-        if self.flag is not None:
-            conditions.append("has(safety_flags, {flag:String})")
-        if self.slower_than_ms is not None:
-            conditions.append("duration_ms >= {slower_than_ms:Float64}")
-        if self.identifier is not None:
-            conditions.append(
-                "(trace_id = lower({identifier:String}) OR span_id = lower({identifier:String})"
-                " OR response_id = {identifier:String})"
-            )
+        conditions = [self.scope.where(), *self._conditions()]
         if self.words is not None:
+            having = "hasAllTokens(input_text, {words:String})"
+            found = f"FROM llm_texts WHERE {self.scope.range.where()} AND {having}"
+            # The hours of the texts that are found: the rest of the calls need not be looked at.
+            conditions.append(f"toStartOfHour(ts) IN (SELECT toStartOfHour(ts) {found})")
             conditions.append(
-                "(trace_id, span_id) IN (SELECT trace_id, span_id FROM llm_texts"
-                f" WHERE {self.scope.range.where()}"
-                " AND hasAllTokens(input_text, {words:String}) LIMIT 100000)"
+                f"(trace_id, span_id) IN (SELECT trace_id, span_id {found} ORDER BY ts DESC LIMIT 100000)"
             )
+        elif self.identifier is None and self.scope.range.length > _WORTH_NARROWING:
+            conditions.append(self._where_they_can_be())
         return f"""
             SELECT
                 toUnixTimestamp64Micro(ts),
@@ -125,6 +125,59 @@ class CallSearch(Query[CallRow]):
             ORDER BY {_ORDERS[self.order]}, trace_id, span_id
             LIMIT {MAX_ROWS + 1}
         """
+
+    def _conditions(self) -> list[str]:
+        found: list[str] = []
+        if self.errors_only:
+            found.append("status = 'error'")
+        if self.flag is not None:
+            found.append("has(safety_flags, {flag:String})")
+        if self.slower_than_ms is not None:
+            found.append("duration_ms >= {slower_than_ms:Float64}")
+        if self.identifier is not None:
+            found.append(
+                "(trace_id = lower({identifier:String}) OR span_id = lower({identifier:String})"
+                " OR response_id = {identifier:String})"
+            )
+        return found
+
+    def _where_they_can_be(self) -> str:
+        """Narrow a long range to the hours, or prompt versions of hours, that can hold the first rows."""
+        closed = f"FROM prompt_hour_rows FINAL WHERE {CLOSED} AND {self.scope.filter.condition()}"
+        counts = [
+            *(["errors"] if self.errors_only else []),
+            *(["mapValues(flags)[indexOf(mapKeys(flags), {flag:String})]"] if self.flag is not None else []),
+        ]
+        if self.slower_than_ms is not None:
+            counts.append("if(duration_ms_max >= {slower_than_ms:Float64}, 1, 0)")
+        some = "".join(f" AND {count} > 0" for count in counts)
+        if self.order == "newest":
+            # Of one count it is known how many calls it stands for at least; of several together it is not.
+            known = counts[0] if counts and len(counts) == 1 else "calls" if not counts else "0"
+            return f"""(
+                {OPEN} OR toStartOfHour(ts) IN (
+                    SELECT hour
+                    FROM (
+                        SELECT hour, sum(sum({known})) OVER (
+                            ORDER BY hour DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newer
+                        {closed}{some}
+                        GROUP BY hour
+                    )
+                    WHERE newer <= {MAX_ROWS}
+                ))"""
+        largest = _LARGEST[self.order]
+        # The largest of fifty-one prompt hours are fifty-one calls: a smaller call is not among the first.
+        least = (
+            f"(SELECT if(count() > {MAX_ROWS}, min(m), NULL) FROM (SELECT {largest} AS m {closed}"
+            f" AND m IS NOT NULL ORDER BY m DESC LIMIT {MAX_ROWS + 1}))"
+        )
+        is_part = (
+            self.errors_only or self.flag is not None or (self.slower_than_ms and self.order == "dearest")
+        )
+        enough = "" if is_part else f" AND ({least} IS NULL OR {largest} >= {least})"
+        return f"""(
+            {OPEN} OR (toStartOfHour(ts), feature, prompt_name, prompt_version) IN (
+                SELECT hour, feature, prompt_name, prompt_version {closed}{some}{enough}))"""
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""

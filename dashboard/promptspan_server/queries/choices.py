@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import HOURS, most_frequent
 from promptspan_server.queries.query import Query
 
 if TYPE_CHECKING:
@@ -49,13 +50,8 @@ class Choices(Query[ChoicesRow]):
     def sql(self) -> str:
         """See `Query.sql`."""
         columns = ("prompt_name", "feature", "environment", "service", "request_model")
-        tops = ", ".join(f"topK({_MAX_VALUES})(toString({column}))" for column in columns)
-        return f"""
-            SELECT {tops}, topKArray({_MAX_VALUES})(safety_flags)
-            FROM llm_calls
-            WHERE {self.range.where()} AND billable
-            LIMIT 1
-        """
+        tops = ", ".join(f"topKWeighted({_MAX_VALUES})(toString({column}), calls)" for column in columns)
+        return f"SELECT {tops}, sumMap(flags) FROM {HOURS} LIMIT 1"
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
@@ -63,4 +59,8 @@ class Choices(Query[ChoicesRow]):
 
     def row(self, values: Sequence[Any]) -> ChoicesRow:
         """See `Query.row`."""
-        return ChoicesRow(*(tuple(str(value) for value in column) for column in values))
+        *tops, flags = values
+        return ChoicesRow(
+            *(tuple(str(value) for value in column) for column in tops),
+            flags=most_frequent(flags, _MAX_VALUES),
+        )

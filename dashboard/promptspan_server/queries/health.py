@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import CLOSED, OPEN
 from promptspan_server.queries.query import Query, from_micros
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class CallsByMinute(Query[MinuteRow]):
         """See `Query.sql`."""
         return f"""
             SELECT toUnixTimestamp(toStartOfMinute(ts)) AS at_s, count()
-            FROM llm_calls FINAL
+            FROM llm_calls_once
             WHERE {self.range.where()} AND billable
             GROUP BY at_s
             ORDER BY at_s
@@ -91,14 +92,27 @@ class Unpriced(Query[UnpricedRow]):
     def sql(self) -> str:
         """See `Query.sql`."""
         return f"""
-            SELECT
-                provider,
-                if(response_model != '', response_model, request_model) AS model,
-                price_status,
-                count() AS calls,
-                countIf(status = 'error')
-            FROM llm_costs
-            WHERE {self.range.where()} AND billable AND cost_usd IS NULL
+            SELECT provider, model, price_status, sum(number) AS calls, sum(failed)
+            FROM
+            (
+                SELECT
+                    provider,
+                    if(response_model != '', response_model, request_model) AS model,
+                    price_status,
+                    calls AS number,
+                    errors AS failed
+                FROM llm_hourly
+                WHERE {CLOSED} AND price_status IN ('unpriced', 'no_usage')
+                UNION ALL
+                SELECT
+                    provider,
+                    if(response_model != '', response_model, request_model) AS model,
+                    price_status,
+                    1 AS number,
+                    status = 'error' AS failed
+                FROM llm_costs
+                WHERE {self.range.where()} AND {OPEN} AND price_status IN ('unpriced', 'no_usage')
+            )
             GROUP BY provider, model, price_status
             ORDER BY calls DESC, provider, model, price_status
             LIMIT {_MAX_ROWS}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from decimal import Decimal
 
-# The four columns that every question about money selects, in this order.
+# The four columns that every question about money selects from `prompt_hours`, in this order.
 SPEND_COLUMNS = """
-    sum(cost_usd),
-    count(),
-    countIf(cost_usd IS NOT NULL),
-    countIf(cost_usd IS NULL AND price_status = 'no_usage')
+    if(sum(cost_calls) = 0, NULL, sum(cost_usd)),
+    sum(calls),
+    sum(cost_calls),
+    sum(no_usage_calls)
 """
 
 

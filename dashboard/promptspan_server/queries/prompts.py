@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import HOURS, latency_columns, read_latency, with_latency
 from promptspan_server.queries.money import SPEND_COLUMNS, Spend
 from promptspan_server.queries.query import Query, from_micros
 
@@ -59,20 +60,25 @@ class Prompts(Query[PromptRow]):
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return f"""
+        grouped = f"""
             SELECT
                 prompt_name,
-                uniqExact(prompt_version),
-                countIf(status = 'error'),
-                countIf(notEmpty(safety_flags)),
-                quantileExact(0.5)(duration_ms),
-                quantileExact(0.95)(duration_ms),
-                toUnixTimestamp64Micro(max(ts)),
-                {SPEND_COLUMNS}
-            FROM llm_costs
-            WHERE {self.scope.where()}
+                uniqExact(prompt_version) AS versions,
+                sum(errors) AS failed,
+                sum(flagged) AS with_flag,
+                toUnixTimestamp64Micro(max(last_call)) AS last_us,
+                tuple({SPEND_COLUMNS}) AS spend,
+                {latency_columns(self.scope.range)}
+            FROM {HOURS}
+            WHERE {self.scope.filter.condition()}
             GROUP BY prompt_name
-            ORDER BY count() DESC, prompt_name
+            ORDER BY sum(calls) DESC, prompt_name
+            LIMIT {MAX_ROWS}
+        """
+        return f"""
+            SELECT prompt_name, versions, failed, with_flag, latency, last_us, spend
+            FROM {with_latency(grouped, self.scope, "prompt_name")}
+            ORDER BY spend.2 DESC, prompt_name
             LIMIT {MAX_ROWS}
         """
 
@@ -82,7 +88,8 @@ class Prompts(Query[PromptRow]):
 
     def row(self, values: Sequence[Any]) -> PromptRow:
         """See `Query.row`."""
-        prompt, versions, errors, flagged, p50, p95, last = values[:7]
+        prompt, versions, errors, flagged, latency, last, spend = values
+        p50, p95 = read_latency(latency)
         return PromptRow(
             prompt=prompt,
             versions=versions,
@@ -91,5 +98,5 @@ class Prompts(Query[PromptRow]):
             p50_ms=p50,
             p95_ms=p95,
             last_seen=from_micros(last),
-            spend=Spend(*values[7:11]),
+            spend=Spend(*spend),
         )

@@ -89,6 +89,10 @@ class Filter:
         """The filter as a condition that starts with AND, or nothing."""
         return "".join(f" AND {_COLUMNS[name]} = {{f_{name}:String}}" for name in self._given())
 
+    def condition(self) -> str:
+        """The filter as a whole condition."""
+        return f"true{self.where()}"
+
     def parameters(self) -> dict[str, Any]:
         """The values that `where` names."""
         return {f"f_{name}": value for name, value in self._given().items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import HOURS, read_latency
 from promptspan_server.queries.query import Query, from_micros
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from promptspan_server.queries.scope import Scope, TimeRange
 
 _MAX_ROWS = 5_000
+_BUCKET = "toUnixTimestamp(toStartOfInterval(ts, toIntervalSecond({step_s:UInt32}), 'UTC'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,34 @@ class CallsOverTime(Query[Point]):
     def sql(self) -> str:
         """See `Query.sql`."""
         version = "prompt_version" if self.by_version else "''"
+        if self.scope.range.step_s % 3600:
+            return self._of_calls(version)
         return f"""
             SELECT
-                toUnixTimestamp(toStartOfInterval(ts, toIntervalSecond({{step_s:UInt32}}), 'UTC')) AS at_s,
+                {_BUCKET.replace("ts", "hour")} AS at_s,
+                {version} AS version,
+                sum(calls),
+                sum(errors),
+                sum(flagged),
+                sumMap(duration_hist),
+                if(sum(cost_calls) = 0, NULL, sum(cost_usd)),
+                sum(cost_calls)
+            FROM {HOURS}
+            WHERE {self.scope.filter.condition()}
+            GROUP BY at_s, version
+            ORDER BY at_s, version
+            LIMIT {_MAX_ROWS}
+        """
+
+    def _of_calls(self, version: str) -> str:
+        return f"""
+            SELECT
+                {_BUCKET} AS at_s,
                 {version} AS version,
                 count(),
                 countIf(status = 'error'),
                 countIf(notEmpty(safety_flags)),
-                quantileExact(0.5)(duration_ms),
-                quantileExact(0.95)(duration_ms),
+                tuple(quantileExact(0.5)(duration_ms), quantileExact(0.95)(duration_ms)),
                 sum(cost_usd),
                 countIf(cost_usd IS NOT NULL)
             FROM llm_costs
@@ -83,8 +104,10 @@ class CallsOverTime(Query[Point]):
 
     def row(self, values: Sequence[Any]) -> Point:
         """See `Query.row`."""
-        bucket_s, *rest = values
-        return Point(from_micros(int(bucket_s) * 1_000_000), *rest)
+        bucket_s, version, calls, errors, flagged, latency, cost_usd, priced = values
+        p50, p95 = read_latency(latency)
+        at = from_micros(int(bucket_s) * 1_000_000)
+        return Point(at, version, calls, errors, flagged, p50, p95, cost_usd, priced)
 
 
 def buckets(time_range: TimeRange) -> list[datetime]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.histogram import quantile
+from promptspan_server.queries.hours import HOURS, has_exact_quantiles
 from promptspan_server.queries.money import SPEND_COLUMNS, Spend
 from promptspan_server.queries.query import Query
 
@@ -55,23 +57,17 @@ class TotalsRow:
         return self.errors / self.calls if self.calls else None
 
 
-# Exact quantiles: the sketches depend on the order of merging, and the same URL has to give the same number.
-_SQL = f"""
-    SELECT
-        countIf(status = 'error'),
-        countIf(status = 'cancelled'),
-        countIf(status = 'incomplete'),
-        countIf(notEmpty(safety_flags)),
-        if(count() = 0, NULL, quantileExact(0.5)(duration_ms)),
-        if(count() = 0, NULL, quantileExact(0.95)(duration_ms)),
-        quantileExact(0.5)(ttft_ms),
-        sum(input_tokens),
-        sum(output_tokens),
-        countIf(usage_source = 'estimated'),
-        {SPEND_COLUMNS},
-        sumIf(cost_usd, status != 'ok')
-    FROM llm_costs
-    WHERE"""
+# Exact, not sketches: those depend on the order of merging, and the same URL has to give the same number.
+_EXACT = """
+    (
+        SELECT (
+            if(count() = 0, NULL, quantileExact(0.5)(duration_ms)),
+            if(count() = 0, NULL, quantileExact(0.95)(duration_ms)),
+            quantileExact(0.5)(ttft_ms))
+        FROM llm_calls_once
+        WHERE {scope}
+    )"""
+_FROM_HISTOGRAMS = "(sumMap(duration_hist), sumMap(ttft_hist))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,24 @@ class Totals(Query[TotalsRow]):
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return f"{_SQL} {self.scope.where()} LIMIT 1"
+        exact = has_exact_quantiles(self.scope.range)
+        quantiles = _EXACT.replace("{scope}", self.scope.where()) if exact else _FROM_HISTOGRAMS
+        return f"""
+            SELECT
+                sum(errors),
+                sum(cancelled),
+                sum(incomplete),
+                sum(flagged),
+                {quantiles} AS quantiles,
+                if(sum(input_calls) = 0, NULL, sum(input_tokens)),
+                if(sum(output_calls) = 0, NULL, sum(output_tokens)),
+                sum(estimated),
+                {SPEND_COLUMNS},
+                if(sum(wasted_calls) = 0, NULL, sum(wasted_usd))
+            FROM {HOURS}
+            WHERE {self.scope.filter.condition()}
+            LIMIT 1
+        """
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
@@ -94,8 +107,13 @@ class Totals(Query[TotalsRow]):
 
     def row(self, values: Sequence[Any]) -> TotalsRow:
         """See `Query.row`."""
-        spend = Spend(*values[10:14])
-        errors, cancelled, incomplete, flagged, p50, p95, ttft, tokens_in, tokens_out, estimated = values[:10]
+        errors, cancelled, incomplete, flagged, quantiles, tokens_in, tokens_out, estimated = values[:8]
+        if len(quantiles) == 3:
+            p50, p95, ttft = quantiles
+        else:
+            durations, ttfts = quantiles
+            p50, p95, ttft = quantile(durations, 0.5), quantile(durations, 0.95), quantile(ttfts, 0.5)
+        spend = Spend(*values[8:12])
         return TotalsRow(
             calls=spend.calls,
             errors=errors,
@@ -109,5 +127,5 @@ class Totals(Query[TotalsRow]):
             output_tokens=tokens_out,
             estimated=estimated,
             spend=spend,
-            wasted_usd=values[14],
+            wasted_usd=values[12],
         )

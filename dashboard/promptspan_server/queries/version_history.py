@@ -43,11 +43,13 @@ class FirstCalls(Query[FirstCallRow]):
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        named = "" if self.prompt is None else " AND prompt_name = {prompt:String}"
+        named = "" if self.prompt is None else "WHERE prompt_name = {prompt:String}"
         return f"""
-            SELECT prompt_name, prompt_version, toUnixTimestamp64Micro(min(ts)) AS first_us
-            FROM llm_calls
-            WHERE ts >= now() - toIntervalDay({{days:UInt32}}) AND billable{named}
+            SELECT prompt_name, prompt_version, toUnixTimestamp64Micro(min(first_call)) AS first_us
+            FROM prompt_hours(
+                since = toStartOfHour(now64(9, 'UTC')) - toIntervalDay({{days:UInt32}}),
+                until = now64(9, 'UTC') + INTERVAL 2 HOUR)
+            {named}
             GROUP BY prompt_name, prompt_version
             ORDER BY first_us DESC, prompt_name, prompt_version
             LIMIT {_MAX_ROWS}

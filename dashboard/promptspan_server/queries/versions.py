@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import HOURS, latency_columns, most_frequent, read_latency, with_latency
 from promptspan_server.queries.money import SPEND_COLUMNS, Spend
 from promptspan_server.queries.query import Query, from_micros
 
@@ -74,25 +75,32 @@ class Versions(Query[VersionRow]):
 
     def sql(self) -> str:
         """See `Query.sql`."""
-        return f"""
+        grouped = f"""
             SELECT
                 prompt_name,
                 prompt_version,
-                countIf(status = 'error'),
-                countIf(notEmpty(safety_flags)),
-                topKArray(5)(safety_flags),
-                quantileExact(0.5)(duration_ms),
-                quantileExact(0.95)(duration_ms),
-                avg(input_tokens),
-                avg(output_tokens),
-                toUnixTimestamp64Micro(min(ts)),
-                toUnixTimestamp64Micro(max(ts)),
-                topK(5)(if(response_model != '', response_model, request_model)),
-                {SPEND_COLUMNS}
-            FROM llm_costs
-            WHERE {self.scope.where()}
+                sum(errors) AS failed,
+                sum(flagged) AS with_flag,
+                sumMap(flags) AS all_flags,
+                if(sum(input_calls) = 0, NULL, sum(input_tokens) / sum(input_calls)) AS input_mean,
+                if(sum(output_calls) = 0, NULL, sum(output_tokens) / sum(output_calls)) AS output_mean,
+                toUnixTimestamp64Micro(min(first_call)) AS first_us,
+                toUnixTimestamp64Micro(max(last_call)) AS last_us,
+                sumMap(models) AS all_models,
+                tuple({SPEND_COLUMNS}) AS spend,
+                {latency_columns(self.scope.range)}
+            FROM {HOURS}
+            WHERE {self.scope.filter.condition()}
             GROUP BY prompt_name, prompt_version
-            ORDER BY count() DESC, prompt_name, prompt_version
+            ORDER BY sum(calls) DESC, prompt_name, prompt_version
+            LIMIT {MAX_ROWS}
+        """
+        return f"""
+            SELECT
+                prompt_name, prompt_version, failed, with_flag, all_flags, latency, input_mean,
+                output_mean, first_us, last_us, all_models, spend
+            FROM {with_latency(grouped, self.scope, "prompt_name", "prompt_version")}
+            ORDER BY spend.2 DESC, prompt_name, prompt_version
             LIMIT {MAX_ROWS}
         """
 
@@ -102,21 +110,22 @@ class Versions(Query[VersionRow]):
 
     def row(self, values: Sequence[Any]) -> VersionRow:
         """See `Query.row`."""
-        prompt, version, errors, flagged, flags, p50, p95, mean_in, mean_out, first, last, models = values[
-            :12
-        ]
+        prompt, version, errors, flagged, flags, latency, mean_in, mean_out, first, last, models, spend = (
+            values
+        )
+        p50, p95 = read_latency(latency)
         return VersionRow(
             prompt=prompt,
             version=version,
             errors=errors,
             flagged=flagged,
-            flags=tuple(flags),
+            flags=most_frequent(flags, 5),
             p50_ms=p50,
             p95_ms=p95,
             input_tokens_mean=mean_in,
             output_tokens_mean=mean_out,
             first_seen=from_micros(first),
             last_seen=from_micros(last),
-            models=tuple(str(model) for model in models),
-            spend=Spend(*values[12:16]),
+            models=most_frequent(models, 5),
+            spend=Spend(*spend),
         )

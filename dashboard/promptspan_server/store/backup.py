@@ -29,7 +29,15 @@ MANIFEST = "manifest.json"
 _READ_BYTES = 1 << 20
 _INSERT_BYTES = 16 << 20
 # Written by the program itself, at any time: their rows are copied, not compared.
-_LIVELY = {"dirty_hours", "computed_hours", "hourly_rows", "instrumentations", "price_names"}
+_LIVELY = {
+    "hour_states",
+    "hourly_rows",
+    "instrumentations",
+    "llm_call_corrections",
+    "price_keys",
+    "price_names",
+    "prompt_hour_rows",
+}
 _NOT_COPIED = {"schema_migrations"}
 # Calls are priced as they come: their prices are there before.
 _FIRST = ("price_files", "price_rates", "price_match", "price_books", "attribute_aliases", "value_aliases")

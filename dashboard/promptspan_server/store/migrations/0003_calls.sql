@@ -45,14 +45,17 @@ CREATE TABLE llm_calls
     sdk_version LowCardinality(String) COMMENT 'version of that scope' CODEC(ZSTD(1)),
     attributes Map(LowCardinality(String), String) COMMENT 'what has no column; at most 128 keys, values cut at 1024 characters' CODEC(ZSTD(1)),
     INDEX by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_span span_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_response response_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 -- One partition a day: a late batch touches few parts, old days are dropped whole. Times are clamped before (see
 -- 0005), so that one insert meets at most 32 days (the engine refuses more than 100 partitions in a block).
 PARTITION BY toDate(ts)
--- Only facts that a repeated span repeats, so that a span sent twice is one row after FINAL.
-ORDER BY (feature, prompt_name, prompt_version, toStartOfHour(ts), ts, span_id)
+-- Only facts that a repeated span repeats, so that a span sent twice is one row after FINAL. The hour first: a question about
+-- an hour reads that hour, and parts that came one after another do not overlap, so FINAL has next to nothing to merge. Were `ts`
+-- itself in the key, too, a condition on it would look there, and not at the hour.
+ORDER BY (toStartOfHour(ts), feature, prompt_name, prompt_version, toUnixTimestamp64Nano(ts), span_id)
 -- Repeated inserts with the same insert_deduplication_token are dropped whole.
 SETTINGS non_replicated_deduplication_window = 1000;
 

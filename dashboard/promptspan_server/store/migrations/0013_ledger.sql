@@ -1,35 +1,6 @@
 -- The ledger: billable calls by hour, recomputed from llm_costs for every hour that something happened to. Recomputing is
 -- idempotent, so a call that comes late, twice or in another order changes nothing but the hour it belongs to.
 
--- What happened, and when: the last change of every hour.
-CREATE TABLE dirty_hours
-(
-    hour DateTime('UTC') COMMENT 'start of the hour, UTC',
-    marked_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'UTC, clock of the store'
-)
-ENGINE = AggregatingMergeTree
-ORDER BY hour
-SETTINGS non_replicated_deduplication_window = 0;
-
--- Which of two spans of one call counts can change with either, and they may begin on both sides of a full hour: a call
--- marks the hours in which it ran, two minutes more on either side.
-CREATE MATERIALIZED VIEW dirty_hours_of_calls TO dirty_hours AS
-SELECT
-    toStartOfHour(arrayJoin([ts - INTERVAL 2 MINUTE, ts, ts + toIntervalMillisecond(least(duration_ms, 86400000)) + INTERVAL 2 MINUTE]))::DateTime('UTC') AS hour,
-    now64(6, 'UTC') AS marked_at
-FROM llm_calls
-GROUP BY hour;
-
--- When an hour was last computed: the moment the computation began.
-CREATE TABLE computed_hours
-(
-    hour DateTime('UTC') COMMENT 'start of the hour, UTC',
-    computed_at SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'UTC, clock of the store'
-)
-ENGINE = AggregatingMergeTree
-ORDER BY hour
-SETTINGS non_replicated_deduplication_window = 0;
-
 -- Read llm_hourly instead: this table holds earlier revisions of an hour too. One insert replaces an hour as a whole (old
 -- rows deleted, new rows added, in one part), so a reader sees it before or after, never in between.
 CREATE TABLE hourly_rows
@@ -54,7 +25,11 @@ CREATE TABLE hourly_rows
     retries UInt64 COMMENT 'calls that were a second or later try' CODEC(T64, ZSTD(1)),
     streamed UInt64 COMMENT 'calls that streamed' CODEC(T64, ZSTD(1)),
     cached UInt64 COMMENT 'calls answered by a cache of the application' CODEC(T64, ZSTD(1)),
+    estimated UInt64 COMMENT 'calls whose tokens are an estimate' CODEC(T64, ZSTD(1)),
     flagged UInt64 COMMENT 'calls with a safety flag' CODEC(T64, ZSTD(1)),
+    flags Map(LowCardinality(String), UInt64) COMMENT 'calls by safety flag' CODEC(ZSTD(1)),
+    input_calls UInt64 COMMENT 'calls whose input tokens are known' CODEC(T64, ZSTD(1)),
+    output_calls UInt64 COMMENT 'calls whose output tokens are known' CODEC(T64, ZSTD(1)),
     input_tokens UInt64 COMMENT 'tokens, inclusive; unknown ones are not in it' CODEC(T64, ZSTD(1)),
     uncached_input_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
     cache_read_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
@@ -66,7 +41,9 @@ CREATE TABLE hourly_rows
     audio_output_tokens UInt64 COMMENT 'tokens' CODEC(T64, ZSTD(1)),
     cost_usd Decimal(38, 9) COMMENT 'USD, exact sum of llm_costs.cost_usd; calls without a cost are not in it: see price_status' CODEC(ZSTD(1)),
     retries_cost_usd Decimal(38, 9) COMMENT 'USD, the part of cost_usd that retries cost' CODEC(ZSTD(1)),
+    cost_usd_max Nullable(Decimal(18, 9)) COMMENT 'USD, the dearest call' CODEC(ZSTD(1)),
     duration_ms_sum Float64 COMMENT 'ms' CODEC(ZSTD(1)),
+    duration_ms_max Float64 COMMENT 'ms, the slowest call' CODEC(ZSTD(1)),
     duration_log_sum Float64 COMMENT 'sum of ln(duration_ms + 1)' CODEC(ZSTD(1)),
     duration_log_sumsq Float64 COMMENT 'sum of squares of ln(duration_ms + 1)' CODEC(ZSTD(1)),
     duration_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(duration_ms + 1) * 8): read with sumMap' CODEC(ZSTD(1)),
@@ -75,6 +52,8 @@ CREATE TABLE hourly_rows
     ttft_log_sumsq Float64 COMMENT 'sum of squares of ln(ttft_ms + 1)' CODEC(ZSTD(1)),
     ttft_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(ttft_ms + 1) * 8)' CODEC(ZSTD(1)),
     output_tokens_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(output_tokens + 1) * 8)' CODEC(ZSTD(1)),
+    first_call DateTime64(9, 'UTC') COMMENT 'start of the first call, UTC' CODEC(Delta(8), ZSTD(1)),
+    last_call DateTime64(9, 'UTC') COMMENT 'start of the last call, UTC' CODEC(Delta(8), ZSTD(1)),
     revision UInt64 COMMENT 'higher replaces lower' CODEC(ZSTD(1)),
     gone UInt8 COMMENT '1: this group is no longer in the hour' CODEC(ZSTD(1))
 )
@@ -95,7 +74,7 @@ SELECT
     if(price_status = 'no_usage', calls, 0) AS no_usage_calls
 FROM hourly_rows FINAL;
 
--- The same computed from the calls, for one stretch of time: hourly_of_calls(since = '2026-11-01 00:00:00', until = ...).
+-- The same computed from the calls: hourly_of_calls(hours = [...]).
 CREATE VIEW hourly_of_calls AS
 SELECT
     toStartOfHour(ts)::DateTime('UTC') AS hour,
@@ -118,7 +97,11 @@ SELECT
     countIf(c.attempt > 1) AS retries,
     countIf(c.streaming) AS streamed,
     countIf(c.cached) AS cached,
+    countIf(c.usage_source = 'estimated') AS estimated,
     countIf(notEmpty(c.safety_flags)) AS flagged,
+    sumMap(CAST((arrayDistinct(c.safety_flags), arrayResize([1], length(arrayDistinct(c.safety_flags)), 1)), 'Map(LowCardinality(String), UInt64)')) AS flags,
+    count(c.input_tokens) AS input_calls,
+    count(c.output_tokens) AS output_calls,
     sum(ifNull(c.input_tokens, 0)) AS input_tokens,
     sum(ifNull(c.uncached_input_tokens, 0)) AS uncached_input_tokens,
     sum(ifNull(c.cache_read_tokens, 0)) AS cache_read_tokens,
@@ -130,7 +113,9 @@ SELECT
     sum(ifNull(c.audio_output_tokens, 0)) AS audio_output_tokens,
     sum(ifNull(c.cost_usd, 0)) AS cost_usd,
     sumIf(ifNull(c.cost_usd, 0), c.attempt > 1) AS retries_cost_usd,
+    max(c.cost_usd) AS cost_usd_max,
     sum(c.duration_ms) AS duration_ms_sum,
+    max(c.duration_ms) AS duration_ms_max,
     sum(log(c.duration_ms + 1)) AS duration_log_sum,
     sum(pow(log(c.duration_ms + 1), 2)) AS duration_log_sumsq,
     sumMap(map(toUInt16(floor(log2(c.duration_ms + 1) * 8)), toUInt64(1))) AS duration_hist,
@@ -138,7 +123,98 @@ SELECT
     sum(log(ifNull(c.ttft_ms, 0) + 1)) AS ttft_log_sum,
     sum(pow(log(ifNull(c.ttft_ms, 0) + 1), 2)) AS ttft_log_sumsq,
     sumMapIf(map(toUInt16(floor(log2(ifNull(c.ttft_ms, 0) + 1) * 8)), toUInt64(1)), c.ttft_ms IS NOT NULL) AS ttft_hist,
-    sumMapIf(map(toUInt16(floor(log2(ifNull(c.output_tokens, 0) + 1) * 8)), toUInt64(1)), c.output_tokens IS NOT NULL) AS output_tokens_hist
+    sumMapIf(map(toUInt16(floor(log2(ifNull(c.output_tokens, 0) + 1) * 8)), toUInt64(1)), c.output_tokens IS NOT NULL) AS output_tokens_hist,
+    min(c.ts) AS first_call,
+    max(c.ts) AS last_call
+FROM llm_costs AS c
+WHERE c.billable AND toStartOfHour(c.ts) IN (SELECT arrayJoin({hours:Array(DateTime('UTC'))}))
+GROUP BY hour, tenant, environment, service, feature, prompt_name, prompt_version, operation, provider, request_model, response_model, service_tier, status, price_status, price_id, rate_id;
+
+-- What pages read of long ranges: the ledger without what no page filters by (tenants, tiers, prices, ...), a tenth of its rows.
+
+-- Read prompt_hours instead: this table holds earlier revisions of an hour too. Written with hourly_rows, in the same way.
+CREATE TABLE prompt_hour_rows
+(
+    hour DateTime('UTC') COMMENT 'start of the hour, UTC' CODEC(Delta(4), ZSTD(1)),
+    feature LowCardinality(String) CODEC(ZSTD(1)),
+    prompt_name LowCardinality(String) CODEC(ZSTD(1)),
+    prompt_version LowCardinality(String) CODEC(ZSTD(1)),
+    environment LowCardinality(String) CODEC(ZSTD(1)),
+    service LowCardinality(String) CODEC(ZSTD(1)),
+    request_model LowCardinality(String) CODEC(ZSTD(1)),
+    calls UInt64 COMMENT 'billable calls' CODEC(T64, ZSTD(1)),
+    errors UInt64 COMMENT 'calls with status error' CODEC(T64, ZSTD(1)),
+    cancelled UInt64 CODEC(T64, ZSTD(1)),
+    incomplete UInt64 CODEC(T64, ZSTD(1)),
+    estimated UInt64 COMMENT 'calls whose tokens are an estimate' CODEC(T64, ZSTD(1)),
+    flagged UInt64 COMMENT 'calls with a safety flag' CODEC(T64, ZSTD(1)),
+    flags Map(LowCardinality(String), UInt64) COMMENT 'calls by safety flag' CODEC(ZSTD(1)),
+    models Map(LowCardinality(String), UInt64) COMMENT 'calls by the model that answered, else the one asked for' CODEC(ZSTD(1)),
+    input_calls UInt64 COMMENT 'calls whose input tokens are known' CODEC(T64, ZSTD(1)),
+    output_calls UInt64 COMMENT 'calls whose output tokens are known' CODEC(T64, ZSTD(1)),
+    input_tokens UInt64 COMMENT 'tokens, inclusive; unknown ones are not in it' CODEC(T64, ZSTD(1)),
+    output_tokens UInt64 COMMENT 'tokens, inclusive; unknown ones are not in it' CODEC(T64, ZSTD(1)),
+    cost_calls UInt64 COMMENT 'calls with a cost' CODEC(T64, ZSTD(1)),
+    no_usage_calls UInt64 COMMENT 'calls without a cost because their usage is not known' CODEC(T64, ZSTD(1)),
+    cost_usd Decimal(38, 9) COMMENT 'USD, exact; calls without a cost are not in it' CODEC(ZSTD(1)),
+    wasted_calls UInt64 COMMENT 'calls with a cost and another status than ok' CODEC(T64, ZSTD(1)),
+    wasted_usd Decimal(38, 9) COMMENT 'USD, exact: what those cost' CODEC(ZSTD(1)),
+    cost_usd_max Nullable(Decimal(18, 9)) COMMENT 'USD, the dearest call' CODEC(ZSTD(1)),
+    duration_ms_max Float64 COMMENT 'ms, the slowest call' CODEC(ZSTD(1)),
+    duration_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(duration_ms + 1) * 8)' CODEC(ZSTD(1)),
+    ttft_hist Map(UInt16, UInt64) COMMENT 'calls by floor(log2(ttft_ms + 1) * 8)' CODEC(ZSTD(1)),
+    first_call DateTime64(9, 'UTC') COMMENT 'start of the first call, UTC' CODEC(Delta(8), ZSTD(1)),
+    last_call DateTime64(9, 'UTC') COMMENT 'start of the last call, UTC' CODEC(Delta(8), ZSTD(1)),
+    revision UInt64 COMMENT 'higher replaces lower' CODEC(ZSTD(1)),
+    gone UInt8 COMMENT '1: this group is no longer in the hour' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(revision, gone)
+PARTITION BY toYYYYMM(hour)
+ORDER BY (hour, feature, prompt_name, prompt_version, environment, service, request_model)
+SETTINGS non_replicated_deduplication_window = 0;
+
+-- The calls of one stretch of time by hour, exactly: prompt_hours(since = ..., until = ...). Of whole hours to which nothing
+-- happened since they were computed it reads the sums, of all others the calls.
+CREATE VIEW prompt_hours AS
+SELECT * EXCEPT (revision, gone)
+FROM prompt_hour_rows FINAL
+WHERE hour >= {since:DateTime64(9, 'UTC')} AND hour < toStartOfHour({until:DateTime64(9, 'UTC')}) AND hour NOT IN (SELECT hour FROM open_hours)
+UNION ALL
+SELECT
+    toStartOfHour(c.ts)::DateTime('UTC') AS hour,
+    feature,
+    prompt_name,
+    prompt_version,
+    environment,
+    service,
+    request_model,
+    count() AS calls,
+    countIf(c.status = 'error') AS errors,
+    countIf(c.status = 'cancelled') AS cancelled,
+    countIf(c.status = 'incomplete') AS incomplete,
+    countIf(c.usage_source = 'estimated') AS estimated,
+    countIf(notEmpty(c.safety_flags)) AS flagged,
+    sumMap(CAST((arrayDistinct(c.safety_flags), arrayResize([1], length(arrayDistinct(c.safety_flags)), 1)), 'Map(LowCardinality(String), UInt64)')) AS flags,
+    sumMap(map(if(c.response_model != '', c.response_model, c.request_model), toUInt64(1))) AS models,
+    count(c.input_tokens) AS input_calls,
+    count(c.output_tokens) AS output_calls,
+    sum(ifNull(c.input_tokens, 0)) AS input_tokens,
+    sum(ifNull(c.output_tokens, 0)) AS output_tokens,
+    count(c.cost_usd) AS cost_calls,
+    countIf(c.price_status = 'no_usage') AS no_usage_calls,
+    sum(ifNull(c.cost_usd, 0)) AS cost_usd,
+    countIf(c.cost_usd IS NOT NULL AND c.status != 'ok') AS wasted_calls,
+    sumIf(ifNull(c.cost_usd, 0), c.status != 'ok') AS wasted_usd,
+    max(c.cost_usd) AS cost_usd_max,
+    max(c.duration_ms) AS duration_ms_max,
+    sumMap(map(toUInt16(floor(log2(c.duration_ms + 1) * 8)), toUInt64(1))) AS duration_hist,
+    sumMapIf(map(toUInt16(floor(log2(ifNull(c.ttft_ms, 0) + 1) * 8)), toUInt64(1)), c.ttft_ms IS NOT NULL) AS ttft_hist,
+    min(c.ts) AS first_call,
+    max(c.ts) AS last_call
 FROM llm_costs AS c
 WHERE c.billable AND c.ts >= {since:DateTime64(9, 'UTC')} AND c.ts < {until:DateTime64(9, 'UTC')}
-GROUP BY hour, tenant, environment, service, feature, prompt_name, prompt_version, operation, provider, request_model, response_model, service_tier, status, price_status, price_id, rate_id;
+    AND (
+        toStartOfHour(c.ts) < {since:DateTime64(9, 'UTC')}
+        OR toStartOfHour(c.ts) >= toStartOfHour({until:DateTime64(9, 'UTC')})
+        OR toStartOfHour(c.ts) IN (SELECT hour FROM open_hours))
+GROUP BY hour, feature, prompt_name, prompt_version, environment, service, request_model;

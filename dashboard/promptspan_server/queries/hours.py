@@ -1,0 +1,89 @@
+"""Where a question reads its numbers: sums of closed hours, and the calls of all others.
+
+Counts and money are exact over any range. Quantiles are exact over ranges of up to `EXACT_QUANTILES`; over
+longer ones they come from histograms (`histogram.quantile`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from promptspan_server.queries.histogram import quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptspan_server.queries.scope import Scope, TimeRange
+
+EXACT_QUANTILES = timedelta(hours=25)
+
+# The view `prompt_hours` over a range: one row a hour and prompt version, with the parameters of `TimeRange`.
+HOURS = (
+    "prompt_hours(since = fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC'), "
+    "until = fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
+)
+
+# A whole hour of the range to which nothing happened since its sums were stored; `hour` is a column.
+CLOSED = (
+    "hour >= fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
+    " AND hour < toStartOfHour(fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
+    " AND hour NOT IN (SELECT hour FROM open_hours)"
+)
+# A call of any other hour; `ts` is a column.
+OPEN = (
+    "(toStartOfHour(ts) < fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
+    " OR toStartOfHour(ts) >= toStartOfHour(fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
+    " OR toStartOfHour(ts) IN (SELECT hour FROM open_hours))"
+)
+
+
+def has_exact_quantiles(time_range: TimeRange) -> bool:
+    """Whether the calls of a range are few enough to be ordered, so that no histogram is needed."""
+    return time_range.length <= EXACT_QUANTILES
+
+
+def latency_columns(time_range: TimeRange) -> str:
+    """Return the SQL of a column `latency` for a GROUP BY over `HOURS`, before `with_latency`."""
+    exact = has_exact_quantiles(time_range)
+    return "tuple(0., 0.) AS latency" if exact else "sumMap(duration_hist) AS latency"
+
+
+def with_latency(grouped: str, scope: Scope, *keys: str) -> str:
+    """Return the SQL of a table: `grouped`, with exact quantiles in `latency` where the range allows them.
+
+    Args:
+        grouped: SELECT over `HOURS` with `latency_columns`, grouped by `keys`.
+        scope: Which calls.
+        keys: Columns that `llm_calls_once` has under the same names.
+    """
+    if not has_exact_quantiles(scope.range):
+        return f"({grouped})"
+    names = ", ".join(keys)
+    return f"""
+        (
+            SELECT h.* EXCEPT (latency), q.latency AS latency
+            FROM ({grouped}) AS h
+            LEFT JOIN (
+                SELECT
+                    {names},
+                    tuple(quantileExact(0.5)(duration_ms), quantileExact(0.95)(duration_ms)) AS latency
+                FROM llm_calls_once
+                WHERE {scope.where()}
+                GROUP BY {names}
+            ) AS q USING ({names})
+        )"""
+
+
+def read_latency(latency: Mapping[int, int] | Sequence[float]) -> tuple[float, float]:
+    """Read `latency`: median and 95th percentile in ms."""
+    if isinstance(latency, Mapping):
+        return quantile(latency, 0.5) or 0.0, quantile(latency, 0.95) or 0.0
+    p50, p95 = latency
+    return p50, p95
+
+
+def most_frequent(counts: Mapping[str, int], limit: int | None = None) -> tuple[str, ...]:
+    """Return the keys of a histogram of names, the most frequent first."""
+    return tuple(sorted(counts, key=lambda name: (-counts[name], name))[:limit])
