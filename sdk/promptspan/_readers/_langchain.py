@@ -141,7 +141,9 @@ class Assembler:
             elif part["type"] == "tool_call" and not pieces:
                 self._tools[len(self._tools)] = part
         for piece in pieces:
-            part = self._tools.setdefault(get(piece, "index"), tool_call_part(None, None, ""))
+            index = get(piece, "index")
+            place = index if type(index) in (int, str) else None
+            part = self._tools.setdefault(place, tool_call_part(None, None, ""))
             part["id"] = text(piece, "id") or part["id"]
             part["name"] = text(piece, "name") or part["name"]
             if is_text(part["arguments"]):
