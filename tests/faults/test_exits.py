@@ -133,7 +133,7 @@ def test_exec_leaves_the_spool_to_the_next_program(sink: Sink, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("backend_up", [True, False], ids=["up", "down"])
-@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.long)])
 def test_sigkill_at_any_moment_loses_no_span_that_was_safe_and_leaves_no_hole(
     sink: Sink, tmp_path: Path, kills: int, backend_up: bool
 ) -> None:
