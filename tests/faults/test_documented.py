@@ -14,7 +14,7 @@ def test_every_test_that_the_page_names_exists() -> None:
     number = 0
     for line in PAGE.read_text().splitlines():
         file = ""
-        for name in re.findall(r"`([\w/]*test_\w+…?|[\w/]+\.py(?:::test_\w+…?)?)`", line):
+        for name in re.findall(r"`((?:\w+/)?test_\w+\.py(?:::test_\w+…?)?|test_\w+…?)`", line):
             path, colons, test = name.partition("::")
             if path.endswith(".py"):
                 file = path if "/" in path else f"faults/{path}"
