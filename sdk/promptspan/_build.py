@@ -269,7 +269,7 @@ def _safety(
     with _FLAGS:
         if not (wrapper and call.inner_calls):  # what is inside and ours is flagged itself
             response = call.response if call.response is not None else call.result
-            wants_json = call.spec.expect_json or _flags.wants_json(arguments, response)
+            wants_json = call.spec.expect_json or _flags.wants_json(arguments, response, call.request)
             flags |= _flags.of_reading(reading, finished=finished, wants_json=wants_json)
             flags |= _flags.of_provider(response, call.exception)
             given = _flags.of_input(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _attributes as a
 from ._hooks import Skipped
 from ._kinds import is_dict, is_list, listed
+from ._readers._envelopes import json_of
 from ._readers._fields import get, items, text
 from ._refusal import refuses
 
@@ -84,24 +85,38 @@ def is_json(said: str) -> bool:
     return True
 
 
-def wants_json(arguments: Mapping[str, Any], response: Any) -> bool:
-    """Whether the request asked for JSON, as far as the function's arguments or the response show it."""
-    # OpenAI's responses repeat what was asked for.
+def wants_json(arguments: Mapping[str, Any], response: Any, request: Any) -> bool:
+    """Whether JSON was asked for, as far as the arguments, the response or the client's request show it.
+
+    Args:
+        arguments: Of the function, by name.
+        response: As the provider gave it; OpenAI's responses repeat what was asked for.
+        request: Of the client's HTTP library, or ``None``.
+    """
     if text(response, "text", "format", "type") in _JSON_FORMATS:
         return True
-    if _ASKING_NAMES.isdisjoint(arguments):
-        return False
-    if isinstance(arguments.get("response_format"), type):
+    if not _ASKING_NAMES.isdisjoint(arguments) and _asks(arguments):
+        return True
+    body = get(request, "content")
+    return isinstance(body, bytes) and b"json" in body and _asks(json_of(body))
+
+
+def _asks(request: Any) -> bool:
+    if isinstance(get(request, "response_format"), type):
         return True  # a model that the answer is parsed into
     asked = (
-        text(arguments, "response_format", "type"),
-        text(arguments, "text", "format", "type"),
-        text(arguments, "format"),
+        text(request, "response_format", "type"),
+        text(request, "text", "format", "type"),
+        text(request, "format"),
     )
     if any(kind in _JSON_FORMATS for kind in asked):
         return True
-    config = arguments.get("generation_config") or arguments.get("config")
-    return text(config, "response_mime_type") == "application/json"
+    types = (
+        text(request, "generation_config", "response_mime_type"),
+        text(request, "config", "response_mime_type"),
+        text(request, "generationConfig", "responseMimeType"),
+    )
+    return "application/json" in types
 
 
 def of_provider(response: Any, exception: BaseException | None) -> set[str]:
