@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Signal = Literal["traces", "logs"]
 
 _MAX_ITEMS = 10_000
-_MAX_GROUP_BYTES = 32 << 20
+_MAX_GROUP_BYTES = 28 << 20
 _WAIT_S = 0.02
 _WAIT_FACTOR = 0.25
 _SMALL_ITEMS = 500
