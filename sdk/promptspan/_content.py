@@ -13,7 +13,7 @@ from . import _attributes as a
 from ._hooks import Skipped
 from ._kinds import is_dict, is_list, listed
 from ._plain import Plain, plain
-from ._readers._chat_completions import message_parts
+from ._readers._chat_completions import content_part, message_parts
 from ._readers._fields import get, text, text_part
 from ._readers._messages import block_part
 from ._reading import Message
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 WITHHELD = "[withheld: redact given to configure() gave no text]"
 _ONLY_FOREIGN = frozenset({a.FLAG_INJECTION})
 _MOST_MESSAGES = 500
+# LangChain's messages have a type in place of a role.
+_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
 _OWN_KEYS = frozenset({"type", "content", "id", "name", "arguments", "result"})
 CONVERSATIONS = ("messages", "input", "contents", "prompt")
 
@@ -195,13 +197,15 @@ def conversation(value: Any) -> list[Message]:
         if isinstance(entry, str):
             messages.append(_said("user", str.__str__(entry)))
             continue
-        role = text(entry, "role")
+        role = text(entry, "role") or _ROLES.get(text(entry, "type") or "")
         if role is not None:
             messages.append(Message(role=role, parts=_parts(entry)))
     return messages
 
 
 def _parts(entry: Any) -> tuple[dict[str, Any], ...]:
+    if is_list(pieces := get(entry, "parts")):  # Google's
+        return tuple(content_part(piece) for piece in listed(pieces))
     content = get(entry, "content")
     if is_list(content) and any(_is_block(block) for block in content):
         return tuple(block_part(block) for block in content)

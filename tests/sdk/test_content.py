@@ -102,6 +102,30 @@ def test_messages_are_written_in_the_parts_of_the_conventions(captured: Recorded
     ]
 
 
+def test_conversations_of_google_bedrock_and_langchain_are_captured(captured: Recorded) -> None:
+    from langchain_core.messages import HumanMessage, SystemMessage
+
+    @traced_prompt
+    def ask(messages: Any = None, contents: Any = None) -> Any:
+        return answer()
+
+    ask(contents=[{"role": "user", "parts": [{"text": "From Google."}]}])
+    ask(messages=[{"role": "user", "content": [{"text": "From Bedrock."}]}])
+    ask(messages=[SystemMessage("Be kind."), HumanMessage("From LangChain.")])
+    said = [
+        [
+            (message["role"], message["parts"][0]["content"])
+            for message in json.loads(str((span.attributes or {})["gen_ai.input.messages"]))
+        ]
+        for span in captured.all()
+    ]
+    assert said == [
+        [("user", "From Google.")],
+        [("user", "From Bedrock.")],
+        [("system", "Be kind."), ("user", "From LangChain.")],
+    ]
+
+
 def test_what_the_caller_changes_later_is_not_seen(captured: Recorded) -> None:
     messages: list[Any] = [{"role": "user", "content": [{"type": "text", "text": "before"}]}]
     result = answer("before")
