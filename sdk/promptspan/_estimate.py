@@ -64,10 +64,15 @@ def completed(
     if known.input_tokens is None:
         messages = list(_given(call, arguments))
         if messages:
-            count = sum(tokens_in(text, model, download=download) for text in messages)
-            count += _TOKENS_OF_A_MESSAGE * len(messages) + _TOKENS_OF_THE_REPLY
+            count = tokens_of_messages(messages, model, download=download)
             known = replace(known, input_tokens=count, estimated=True)
     return known
+
+
+def tokens_of_messages(messages: list[str], model: str, *, download: bool = False) -> int:
+    """About how many tokens the texts of messages are as input, with what a chat's format adds."""
+    count = sum(tokens_in(text, model, download=download) for text in messages)
+    return count + _TOKENS_OF_A_MESSAGE * len(messages) + _TOKENS_OF_THE_REPLY
 
 
 def _said(reading: Reading) -> Iterator[str]:

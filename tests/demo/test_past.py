@@ -72,5 +72,7 @@ def test_a_past_span_says_what_was_billed() -> None:
             assert known["gen_ai.usage.input_tokens"].int_value == usage.input_tokens
             assert known["gen_ai.usage.output_tokens"].int_value == usage.output_tokens
         else:
-            assert source == "missing"
-            assert "gen_ai.usage.input_tokens" not in known
+            assert source == ("estimated" if "gen_ai.usage.input_tokens" in known else "missing")
+            assert (
+                source == "missing" or not call.plan.include_usage or call.plan.recording.fault == "dropped"
+            )

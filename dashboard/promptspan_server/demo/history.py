@@ -17,8 +17,11 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from promptspan import _attributes as names
+from promptspan._estimate import tokens_of_messages
 from promptspan._prompt import Prompt
 from promptspan._version import VERSION
+from promptspan._vocabulary import tokens_in
+from promptspan_server.demo.chat_completions import completion_chunks
 from promptspan_server.demo.recording import prompt_path
 from promptspan_server.demo.replayed import error_name
 from promptspan_server.demo.settings import ENVIRONMENT, SERVICE
@@ -146,7 +149,10 @@ def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, 
     if plan.stream:
         known[names.GEN_AI_REQUEST_STREAM] = True
     if error:
-        return known | {names.ERROR_TYPE: error, names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_MISSING}
+        known[names.ERROR_TYPE] = error
+        if recording.fault == "dropped" and plan.stream and recording.provider == "openai":
+            return known | _estimated(recording, _said_until_dropped(plan))
+        return known | {names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_MISSING}
     prefix = "msg_" if recording.provider == "anthropic" else "chatcmpl-"
     known |= {
         names.GEN_AI_RESPONSE_MODEL: recording.response_model,
@@ -171,7 +177,7 @@ def _usage(plan: PlannedCall) -> dict[str, _Value]:
     usage = plan.recording.usage
     written_tokens = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
     if plan.stream and not plan.include_usage and plan.recording.provider == "openai":
-        return {names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_MISSING}
+        return _estimated(plan.recording, plan.recording.answer)
     known: dict[str, _Value] = {
         names.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
         names.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output_tokens,
@@ -184,6 +190,24 @@ def _usage(plan: PlannedCall) -> dict[str, _Value]:
         names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_tokens,
     }
     return known | {key: value for key, value in details.items() if value}
+
+
+def _estimated(recording: Recording, answer: str) -> dict[str, _Value]:
+    """What the SDK counts where the provider tells nothing."""
+    model = recording.request_model
+    return {
+        names.GEN_AI_USAGE_INPUT_TOKENS: tokens_of_messages([recording.system, recording.input], model),
+        names.GEN_AI_USAGE_OUTPUT_TOKENS: tokens_in(answer, model),
+        names.PROMPTSPAN_USAGE_SOURCE: names.USAGE_SOURCE_ESTIMATED,
+    }
+
+
+def _said_until_dropped(plan: PlannedCall) -> str:
+    chunks = list(
+        completion_chunks(plan.recording, response_id="", created=0, include_usage=plan.include_usage)
+    )
+    deltas = (choice["delta"] for chunk in chunks[: len(chunks) // 2 + 1] for choice in chunk["choices"])
+    return "".join(delta.get("content") or delta.get("refusal") or "" for delta in deltas)
 
 
 def _flags(recording: Recording) -> list[str]:
