@@ -255,6 +255,7 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('usage.input_tokens_details.cache_write_tokens', 'cache_write_tokens', 82, ' '),
     ('usage.output_tokens_details.reasoning_tokens', 'reasoning_tokens', 82, ' '),
     ('response', 'output', 89, '*'),
+    ('raw_input', 'input', 89, ' '),
     ('response.id', 'response_id', 89, ' '),
     ('response.service_tier', 'service_tier', 89, ' '),
     ('response.incomplete_details.reason', 'finish_reasons', 88, ' '),
