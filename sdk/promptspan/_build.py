@@ -61,6 +61,7 @@ _COUNTS = (
     ("image_input_tokens", a.GEN_AI_USAGE_IMAGE_INPUT_TOKENS),
     ("image_output_tokens", a.GEN_AI_USAGE_IMAGE_OUTPUT_TOKENS),
 )
+_STATUS_PATHS = (("status_code",), ("response", "ResponseMetadata", "HTTPStatusCode"), ("code",))
 _USER_HASH_DIGITS = 32
 _STATUS_CODES = {
     a.STATUS_VALUE_OK: STATUS_OK,
@@ -228,7 +229,7 @@ def _own(
         attributes[a.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = (call.first_chunk_ns - call.start_ns) / 1e9
     if call.exception is not None:
         with _SERVER:
-            code = count(call.exception, "status_code")
+            code = _http_status(call.exception)
             if code is not None:
                 attributes[a.HTTP_RESPONSE_STATUS_CODE] = code
 
@@ -237,6 +238,12 @@ def _usage_source(usage: Usage | None) -> str:
     if usage is None or not usage.known:
         return a.USAGE_SOURCE_MISSING
     return a.USAGE_SOURCE_ESTIMATED if usage.estimated else a.USAGE_SOURCE_PROVIDER
+
+
+def _http_status(exc: BaseException) -> int | None:
+    """The status in an error of a client: of most, of botocore, of google-genai."""
+    found = (count(exc, *path) for path in _STATUS_PATHS)
+    return next((status for status in found if status is not None and 100 <= status < 600), None)
 
 
 def _error_message(call: Call, redactor: _content.Redactor) -> str:
@@ -249,7 +256,7 @@ def _error_message(call: Call, redactor: _content.Redactor) -> str:
             return redactor.text(str.__str__(exc.args[0]))
     code = text(exc, "code")
     named = code if code is not None and _CODE.match(code) else None
-    codes = [str(code) for code in (count(exc, "status_code"), named) if code is not None]
+    codes = [str(code) for code in (_http_status(exc), named) if code is not None]
     return " ".join([type(exc).__qualname__, *codes])
 
 

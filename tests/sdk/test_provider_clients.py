@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.config
 import cohere
 import ollama
 import pytest
@@ -306,3 +307,42 @@ async def test_ollama_is_read_asynchronously(recorded: Recorded, rich: ReplayPro
         recorded.named("streamed"), rich.billed[-1], response_id=False, provider="ollama"
     )
     await client.close()
+
+
+def test_the_errors_of_the_clients_keep_their_type_and_their_status(
+    recorded: Recorded, rich: ReplayProvider, gemini: Any, mistral: Any
+) -> None:
+    once: Any = botocore.config.Config(retries={"total_max_attempts": 1})
+    make: Any = boto3.client  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    bedrock: Any = make(
+        "bedrock-runtime",
+        region_name="eu-central-1",
+        endpoint_url=rich.url,
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+        config=once,
+    )
+    commands: Any = cohere.ClientV2(api_key="none", base_url=rich.url)
+    llama: Any = ollama.Client(host=rich.url)
+    hurried: Any = {"request_options": {"max_retries": 0}}
+    calls: dict[str, Any] = {
+        "google.genai.errors.ClientError": lambda: gemini.models.generate_content(
+            model="gemini-3-flash", contents=QUESTION
+        ),
+        "botocore.errorfactory.ThrottlingException": lambda: bedrock.converse(modelId=MODEL, messages=SAID),
+        "mistralai.client.errors.sdkerror.SDKError": lambda: mistral.chat.complete(model="m", messages=ASKED),
+        "cohere.errors.too_many_requests_error.TooManyRequestsError": lambda: commands.chat(
+            model="command-a-03-2025", messages=ASKED, **hurried
+        ),
+        "ollama._types.ResponseError": lambda: llama.chat(model="llama3.2", messages=ASKED),
+    }
+    for name, call in calls.items():
+        rich.fail_next("rate_limited")
+        with pytest.raises(Exception, match=r"Rate limit|429"):
+            traced_prompt(name=name)(call)()
+        said = recorded.named(name)
+        assert (said["error.type"], said["http.response.status_code"]) == (name, 429)
+        assert said["promptspan.usage.source"] == "missing"
+    bedrock.close()
+    commands.__exit__(None, None, None)
+    llama.close()
