@@ -47,6 +47,7 @@ class _ScoreNote:
 
         attributes = {key: value for key, value in self._attributes.items() if value is not None}
         redactor = Redactor(self._screen)
+        attributes[a.GEN_AI_EVALUATION_NAME] = redactor.name(attributes[a.GEN_AI_EVALUATION_NAME])
         for key in (a.GEN_AI_EVALUATION_EXPLANATION, a.GEN_AI_EVALUATION_SCORE_LABEL):
             if key in attributes:
                 attributes[key] = redactor.text(attributes[key])
