@@ -71,7 +71,7 @@ def _through(on: StoreUnderTest, port: int, traffic: Traffic, batches: int) -> i
     while on.row("SELECT count() FROM llm_calls")[0] - before < batches * _BATCH:
         if time.monotonic() > deadline:
             raise RuntimeError("what the Collector acknowledged is not in the store after two minutes")
-        time.sleep(0.25)
+        time.sleep(1)
     return batches * _BATCH
 
 
