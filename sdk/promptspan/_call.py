@@ -7,6 +7,7 @@ while the user's code runs.
 
 from __future__ import annotations
 
+from collections import deque
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,7 +48,9 @@ _SNAPSHOT = Guard("snapshot of the arguments")
 
 _SIZE_BYTES = 3_000  # of the object itself and of a response without much text
 _CHUNK_BYTES = 500
-_FOLD_CHUNKS = 256  # a longer stream is read in between, so that its chunks can go
+_MOST_CHUNKS = (
+    1_024  # held; of a longer stream one more is read with each that comes, so that there is no stall
+)
 _MOST_RENDERED = 16
 _WHOSE = (a.PROMPTSPAN_FEATURE, a.PROMPTSPAN_TENANT)
 _build_span: Callable[[Call], FinishedSpan] | None = None
@@ -106,7 +109,7 @@ class Call(RunningSpan):
     response: Any = None
     request: Any = None
     exception: BaseException | None = None
-    chunks: list[Any] | None = None
+    chunks: deque[Any] | None = None
     reader: ChunkReader | None = None
     first_chunk_ns: int = 0
     last_chunk_ns: int = 0
@@ -182,23 +185,27 @@ class Call(RunningSpan):
             chunks = self.chunks
             if chunks is None:
                 self.first_chunk_ns = self.last_chunk_ns
-                self.chunks = [item]
+                self.chunks = deque((item,))
                 return
             chunks.append(item)
-            if len(chunks) >= _FOLD_CHUNKS:
-                self.fold()
+            if len(chunks) > _MOST_CHUNKS:
+                self._reader().add(chunks.popleft())
         except Exception as exc:
             if not _CHUNK.caught(exc):
                 raise
 
-    def fold(self) -> ChunkReader:
-        """Read the chunks so far and let them go."""
+    def _reader(self) -> ChunkReader:
         if self.reader is None:
             self.reader = ChunkReader()
-        chunks, self.chunks = self.chunks or (), []
-        for item in chunks:
-            self.reader.add(item)
         return self.reader
+
+    def fold(self) -> ChunkReader:
+        """Read the chunks that are left and let them go."""
+        reader = self._reader()
+        chunks, self.chunks = self.chunks or (), deque()
+        for item in chunks:
+            reader.add(item)
+        return reader
 
     def closed(self) -> None:
         """The stream was closed; whether it had come to its end is seen in its chunks."""
