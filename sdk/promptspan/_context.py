@@ -44,5 +44,35 @@ def leave(context: Context, token: Token[Context]) -> None:
     A coroutine or generator that is thrown away is closed wherever the collector runs, in a context that
     never had ours attached: there is nothing to take back then.
     """
-    if current_context() is context:
+    now = current_context()
+    if now is context:
         _reset(token)
+        return
+    call = context.get(CALL_KEY)
+    if now.get(CALL_KEY) is not call:
+        return
+    try:
+        _reset(token)
+    except ValueError:
+        return
+    # What the user's code has put into the context and left there stays there; the call does not.
+    before = current_context()
+    span = now.get(SPAN_KEY)
+    span = before.get(SPAN_KEY) if span is call else span
+    enter(Context({**now, CALL_KEY: before.get(CALL_KEY), SPAN_KEY: span}))
+
+
+def step_out(context: Context, token: Token[Context]) -> Context:
+    """Make the context of a generator's reader current again, after a step.
+
+    Returns:
+        In which context the generator goes on: a span that it holds across its chunks is in there.
+    """
+    now = current_context()
+    if now is not context and now.get(CALL_KEY) is not context.get(CALL_KEY):
+        return context
+    try:
+        _reset(token)
+    except ValueError:
+        return context
+    return now

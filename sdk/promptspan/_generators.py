@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._context import enter, leave
+from ._context import enter, step_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -35,24 +35,25 @@ def driver(
         call, generator = start(*args, **kwargs)
         step: Any = generator.send
         value: Any = None
+        context: Any = None if call is None else call.context
         while True:
-            token = None if call is None else enter(call.context)
+            token = None if call is None else enter(context)
             try:
                 item = step(value)
             except StopIteration as stop:
                 value = None
                 if call is not None and token is not None:
-                    leave(call.context, token)
+                    step_out(context, token)
                     call.ended(stop.value)
                 return stop.value
             except BaseException as exc:
                 value = None  # what was thrown in holds this frame, and so would hold itself
                 if call is not None and token is not None:
-                    leave(call.context, token)
+                    step_out(context, token)
                     call.failed(exc)
                 raise
             if call is not None and token is not None:
-                leave(call.context, token)
+                context = step_out(context, token)
                 call.chunk(item)
             try:
                 value = yield item
@@ -82,24 +83,25 @@ def async_driver(
         call, generator = start(*args, **kwargs)
         step: Any = generator.asend
         value: Any = None
+        context: Any = None if call is None else call.context
         while True:
-            token = None if call is None else enter(call.context)
+            token = None if call is None else enter(context)
             try:
                 item = await step(value)
             except StopAsyncIteration:
                 value = None
                 if call is not None and token is not None:
-                    leave(call.context, token)
+                    step_out(context, token)
                     call.ended(None)
                 return
             except BaseException as exc:
                 value = None  # what was thrown in holds this frame, and so would hold itself
                 if call is not None and token is not None:
-                    leave(call.context, token)
+                    step_out(context, token)
                     call.failed(exc)
                 raise
             if call is not None and token is not None:
-                leave(call.context, token)
+                context = step_out(context, token)
                 call.chunk(item)
             try:
                 value = yield item

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anthropic
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -20,7 +20,7 @@ import promptspan
 from promptspan import current_span, traced_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from recorded import Recorded
     from replay import ReplayProvider
@@ -314,3 +314,60 @@ def test_remote_parents_are_continued(recorded: Recorded) -> None:
     assert span.context is not None
     assert (span.parent.span_id, span.context.trace_id) == (0xB2, 0xA1)
     assert span.context.trace_state.get("k") == "v"
+
+
+def test_a_span_that_a_generator_holds_across_its_chunks_stays_its_own(recorded: Recorded) -> None:
+    tracer = TracerProvider().get_tracer("the application")
+    seen: list[int] = []
+
+    @traced_prompt
+    def chunks() -> Iterator[int]:
+        with tracer.start_as_current_span("all of it") as span:
+            for number in range(3):
+                seen.append(trace.get_current_span().get_span_context().span_id)
+                yield number
+            assert trace.get_current_span() is span
+        assert trace.get_current_span().get_span_context().span_id != span.get_span_context().span_id
+
+    for _ in chunks():
+        assert not trace.get_current_span().get_span_context().is_valid
+        assert current_span().span_id == ""
+    assert len(set(seen)) == 1
+    assert recorded.statuses() == ["ok"]
+
+
+async def test_a_span_that_an_asynchronous_generator_holds_stays_its_own(recorded: Recorded) -> None:
+    tracer = TracerProvider().get_tracer("the application")
+    seen: list[int] = []
+
+    @traced_prompt
+    async def chunks() -> AsyncIterator[int]:
+        with tracer.start_as_current_span("all of it"):
+            for number in range(3):
+                await asyncio.sleep(0)
+                seen.append(trace.get_current_span().get_span_context().span_id)
+                yield number
+
+    async for _ in chunks():
+        assert not trace.get_current_span().get_span_context().is_valid
+    assert len(set(seen)) == 1
+    assert await asyncio.to_thread(recorded.statuses) == ["ok"]
+
+
+def test_what_a_function_leaves_in_the_context_stays_there_and_its_call_does_not(recorded: Recorded) -> None:
+    before = context.get_current()
+
+    @traced_prompt
+    def tag() -> None:
+        context.attach(baggage.set_baggage("team", "inbox"))
+
+    try:
+        tag()
+        assert baggage.get_baggage("team") == "inbox"
+        assert current_span().span_id == ""
+        assert not trace.get_current_span().get_span_context().is_valid
+        tag()
+    finally:
+        context.attach(before)
+    parents = [span.parent for span in recorded.all()]
+    assert parents == [None, None]
