@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ._process import not_while_forking
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
@@ -138,9 +140,10 @@ class HttpClient:
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
-            import ssl
+            with not_while_forking():
+                import ssl
 
-            self._context = ssl.create_default_context()
+                self._context = ssl.create_default_context()
         return self._context
 
     def _left(self) -> float:

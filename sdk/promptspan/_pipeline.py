@@ -18,7 +18,7 @@ from ._buffer import MemoryStore
 from ._encode import encode_resource, encode_span, framed
 from ._export import ExporterWay
 from ._guard import without_words
-from ._process import forget_exit, send_at_exit, watch_forks
+from ._process import forget_exit, not_while_forking, send_at_exit, watch_forks
 from ._sender import OtlpSender
 from ._spool import Spool
 from ._spool_folder import spool_folder
@@ -211,7 +211,8 @@ class Pipeline:
         since = time.perf_counter()
         last = notes[-1]
         for note in notes:
-            built = self._built(note)
+            with not_while_forking():
+                built = self._built(note)
             if built is not None:
                 span, item = built
                 spans.append(span)
@@ -222,7 +223,8 @@ class Pipeline:
                 since = time.perf_counter()
         if not items:
             return
-        self._store.append(items, sizes)
+        with not_while_forking():
+            self._store.append(items, sizes)
         if self._sender_idle or len(self._store) >= self._config.batch_max_spans:
             with self._changed:
                 self._sender_idle = False
@@ -258,7 +260,7 @@ class Pipeline:
         store, way, full = self._store, self._way, self._config.batch_max_spans
         try:
             while not self._sender_ends:
-                while not self._sender_ends and (batch := store.batch(full, way.max_bytes)):
+                while not self._sender_ends and (batch := self._next_batch(store, way)):
                     self._deliver(batch)
                 with self._changed:
                     if not len(store):
@@ -277,6 +279,10 @@ class Pipeline:
             store.close()
             with self._changed:
                 self._changed.notify_all()
+
+    def _next_batch(self, store: Store, way: Way) -> Batch[Any] | None:
+        with not_while_forking():
+            return store.batch(self._config.batch_max_spans, way.max_bytes)
 
     def _deliver(self, batch: Batch[Any]) -> None:
         try:

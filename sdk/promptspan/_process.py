@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+_LONGEST_WAIT_S = 1.0
 
 _log = logging.getLogger("promptspan")
 
@@ -35,10 +38,46 @@ def watch_forks(forkable: Forkable) -> None:
     with _hooking:
         if not _hooked and hasattr(os, "register_at_fork"):
             _hooked.append(True)
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(
+                before=_quiet.before, after_in_parent=_quiet.in_parent, after_in_child=_after_fork
+            )
+
+
+class _Quiet:
+    """Lets a fork wait for what a background thread is in the middle of.
+
+    Above all for its first imports: a module that is half imported at the fork can never be imported in the
+    child, whose thread would wait for ever for one that is gone.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._held_by: set[int] = set()
+
+    def before(self) -> None:
+        if self.lock.acquire(timeout=_LONGEST_WAIT_S):
+            self._held_by.add(threading.get_ident())
+
+    def in_parent(self) -> None:
+        if threading.get_ident() in self._held_by:
+            self._held_by.discard(threading.get_ident())
+            self.lock.release()
+
+    def in_child(self) -> None:
+        self.lock = threading.RLock()
+        self._held_by.clear()
+
+
+_quiet = _Quiet()
+
+
+def not_while_forking() -> AbstractContextManager[bool]:
+    """Hold this while at work in the background: a fork waits so long, for a second at most."""
+    return _quiet.lock
 
 
 def _after_fork() -> None:
+    _quiet.in_child()
     for forkable in list(_forkables):
         forkable.after_fork()
 

@@ -15,7 +15,6 @@ import os
 import threading
 import time
 from collections import deque
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ._buffer import Batch, MemoryStore
@@ -70,6 +69,7 @@ class Spool:
             memory: Takes spans that the disk does not.
         """
         self._find_folder = folder
+        self._found: Path | None = None
         self._max_bytes = max_bytes
         self._segment_bytes = max(4_096, min(_SEGMENT_BYTES, max_bytes // 8))
         self._ledger = ledger
@@ -93,9 +93,12 @@ class Spool:
         self._scan_after = 0.0
         self._pinned: Segment | None = None  # in the sender's hands: never dropped
 
-    @cached_property
+    @property
     def _folder(self) -> Path:
-        return self._find_folder()
+        # No cached_property: until Python 3.12 it has a lock, which a fork may leave locked in the child.
+        if self._found is None:
+            self._found = self._find_folder()
+        return self._found
 
     def __len__(self) -> int:
         places = self._ledger.own.places

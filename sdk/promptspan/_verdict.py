@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
+from ._process import not_while_forking
+
 if TYPE_CHECKING:
     from ._http import Reply
 
@@ -139,7 +141,8 @@ def _retry_after(reply: Reply) -> float | None:
         return None
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MAX_RETRY_AFTER_S)
-    from email.utils import parsedate_to_datetime  # rare, and 14 ms to import
+    with not_while_forking():
+        from email.utils import parsedate_to_datetime  # rare, and 14 ms to import
 
     try:
         wait = (parsedate_to_datetime(text) - parsedate_to_datetime(reply.headers["date"])).total_seconds()

@@ -149,7 +149,7 @@ PROGRAMS: dict[str, tuple[str, list[tuple[str, str]]]] = {
 
 
 def run(sink: Sink, spool: Path, program: str) -> None:
-    """A program after the decorated functions above, to its end; a slow machine may leave spans to the next."""
+    """A program after the functions above, to its end; a slow machine may leave spans to the next."""
     subprocess.run(
         [sys.executable, "-c", BEFORE + textwrap.dedent(program), sink.endpoint, str(spool)],
         env={**os.environ, "PYTHONPATH": str(SDK)},
