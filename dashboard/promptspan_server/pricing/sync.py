@@ -87,6 +87,23 @@ def import_prices(executor: Executor, content: str, name: str = "prices.yaml") -
     return _put(executor, built, _inputs_hash(content), before=current_book(executor))
 
 
+def lay_out(executor: Executor, content: str | None, name: str = "prices.yaml") -> Book:
+    """Write a book and match the remembered names against it, without putting it in force.
+
+    Args:
+        executor: The store.
+        content: A price file, YAML; None for the one that was imported last.
+        name: What to call it in messages.
+
+    Raises:
+        PriceFileError: The file is wrong; nothing was written.
+    """
+    built = _build(_imported_file(executor) if content is None else content, name)
+    _write(executor, built)
+    match_remembered(executor, built.hash)
+    return built
+
+
 def _build(content: str, name: str = "prices.yaml") -> Book:
     # The package's data is a module of 30,000 lines: loaded only when there is something to build.
     from promptspan_server.pricing.book import build_book
