@@ -40,7 +40,15 @@ _LIVELY = {
 }
 _NOT_COPIED = {"schema_migrations"}
 # Calls are priced as they come: their prices are there before.
-_FIRST = ("price_files", "price_rates", "price_match", "price_books", "attribute_aliases", "value_aliases")
+_FIRST = (
+    "price_files",
+    "price_rates",
+    "model_windows",
+    "price_match",
+    "price_books",
+    "attribute_aliases",
+    "value_aliases",
+)
 _LEDGER = "SELECT sum(calls), sum(cost_usd) FROM llm_hourly"
 
 
