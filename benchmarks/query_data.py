@@ -61,7 +61,7 @@ def build(executor: Executor, size: Size, *, merge: bool = True) -> None:
                 _sql("query_texts.sql").replace("{rare}", RARE_WORD),
                 {
                     "every": str(max(1, size.calls // size.texts)),
-                    "rare_every": str(max(1, size.texts // 1_000)),
+                    "rare_every": str(max(1, size.texts // 30)),
                     "since": _text(SINCE + timedelta(days=day)),
                     "until": _text(SINCE + timedelta(days=day + 1)),
                 },
