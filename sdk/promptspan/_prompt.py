@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,8 +155,6 @@ class Prompt:
 
 def template_hash(template: str) -> str:
     """SHA-256 of a template, in hexadecimal digits. Line endings do not count."""
-    import hashlib  # loads OpenSSL, so not before there is a template
-
     return hashlib.sha256(template.replace("\r\n", "\n").encode("utf-8", "surrogatepass")).hexdigest()
 
 
