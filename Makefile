@@ -66,7 +66,7 @@ test: install browser ## Run the tests (under ten minutes on two cores)
 
 # The thin SDK runs on each of these; its tests need no more than this beside it.
 SDK_PYTHONS ?= 3.10 3.11 3.12 3.13
-SDK_TEST_NEEDS := pytest pytest-asyncio hypothesis starlette uvicorn openai anthropic google-genai mistralai cohere ollama boto3
+SDK_TEST_NEEDS := pytest pytest-asyncio hypothesis starlette uvicorn openai anthropic google-genai mistralai cohere ollama boto3 langchain-core langchain-openai langchain-anthropic litellm tiktoken
 
 test-sdk: install ## Run the SDK's tests on every Python from 3.10 to 3.13 that this machine has
 	@for version in $(SDK_PYTHONS); do
