@@ -46,7 +46,9 @@ _FINISH = Guard("finish")
 _PROMPT = Guard("prompt")
 _SNAPSHOT = Guard("snapshot of the arguments")
 
-_SIZE_BYTES = 3_000  # of the object itself and of a response without much text
+_SIZE_BYTES = 700  # of the object itself, measured
+_RESPONSE_BYTES = 2_300  # of a client's response without much text
+_COUNTED = frozenset({type(None), str, dict, list, tuple})  # results whose size the snapshot of them knows
 _CHUNK_BYTES = 500
 _MOST_CHUNKS = (
     1_024  # held; of a longer stream one more is read with each that comes, so that there is no stall
@@ -225,6 +227,8 @@ class Call(RunningSpan):
             call_ended(self)
             if self.chunks:
                 self.size_bytes += _CHUNK_BYTES * len(self.chunks)
+            elif type(self.result) not in _COUNTED:
+                self.size_bytes += _RESPONSE_BYTES
             self.recorder.submit(self)
         except Exception as exc:
             if not _FINISH.caught(exc):

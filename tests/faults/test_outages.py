@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import promptspan
 from faults.notes import config, emit, finished, wait_until_spooled
 from faults.sink import Received, Sink, in_turn, ok, status
 from promptspan._buffer import MemoryStore
@@ -268,6 +269,24 @@ def test_a_burst_of_fifty_thousand_arrives_whole(sink: Sink, make_pipeline: Call
     assert (stats.emitted, stats.delivered, dict(stats.dropped)) == (50_000, 50_000, {})
     assert len(sink.names()) == 50_000
     assert all(received.message.ByteSize() < 4_000_000 for received in sink.accepted)
+
+
+@pytest.mark.long
+def test_a_burst_of_fifty_thousand_decorated_calls_arrives_whole(sink: Sink) -> None:
+    """Back to back and without a spool: every call waits in memory, within its default bound."""
+    promptspan.configure(service_name="faults", endpoint=sink.endpoint, spool=None)
+    reply = {"id": "1", "model": "gpt-4o-mini", "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+
+    @promptspan.traced_prompt(name="burst", version="1")
+    def call(text: str) -> dict[str, object]:
+        return {**reply, "choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+
+    for number in range(50_000):
+        call(f"question {number}")
+    assert promptspan.flush(120)
+    stats = promptspan.stats()
+    assert (stats.emitted, stats.delivered, dict(stats.dropped)) == (50_000, 50_000, {})
+    assert promptspan.shutdown(5)
 
 
 def test_what_a_process_could_not_send_is_sent_by_the_next(sink: Sink, tmp_path: Path) -> None:
