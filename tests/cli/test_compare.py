@@ -228,8 +228,11 @@ def test_the_changes_of_the_study_are_found(
         ("countahappynumber gpt-4", "0314", "output_tokens", "improved"),
         ("countahappynumber gpt-3.5-turbo", "0301", "output_tokens", "regressed"),
     ]
-    found: list[tuple[str, str, str, str]] = []
-    for prompt, a, metric, _ in known:
-        result = promptspan("compare", prompt, f"--a={a}", "--b=0613", "--format=json", local_store.reader)
-        found.append((prompt, a, metric, _by_metric(result)[metric]["verdict"]))
+    answers = {
+        (prompt, a): _by_metric(
+            promptspan("compare", prompt, f"--a={a}", "--b=0613", "--format=json", local_store.reader)
+        )
+        for prompt, a in {(prompt, a) for prompt, a, _, _ in known}
+    }
+    found = [(prompt, a, metric, answers[prompt, a][metric]["verdict"]) for prompt, a, metric, _ in known]
     assert found == known

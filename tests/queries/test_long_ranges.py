@@ -29,10 +29,10 @@ from queries.live_store import ago
 if TYPE_CHECKING:
     from queries.live_store import LiveStore
 
-# Two and a half days, neither end on the hour.
-RANGE = TimeRange(ago(6, 5, 20), ago(4, 17, 40))
+# Two and a half days that no other test looks at, as their hours are closed by hand; neither end on the hour.
+RANGE = TimeRange(ago(14, 5, 20), ago(12, 17, 40))
 SCOPE = Scope(RANGE, Filter(feature="long"))
-EXACT = Scope(TimeRange(ago(5, 5, 20), ago(4, 5, 40)), Filter(feature="long"))
+EXACT = Scope(TimeRange(ago(13, 5, 20), ago(12, 5, 40)), Filter(feature="long"))
 SINCE, UNTIL = (f"'{moment:%Y-%m-%d %H:%M:%S}'" for moment in (RANGE.start, RANGE.end))
 WHERE = f"billable AND feature = 'long' AND ts >= {SINCE} AND ts < {UNTIL}"
 
@@ -46,7 +46,7 @@ def calls(live: LiveStore) -> None:
         failed = drawn.random() < 0.1
         rows.append(
             live.call(
-                ago(6, 5) + timedelta(seconds=drawn.random() * 3 * 86_400),
+                ago(14, 5) + timedelta(seconds=drawn.random() * 3 * 86_400),
                 feature="long",
                 prompt_name=drawn.choice(["alpha", "alpha", "beta"]),
                 prompt_version=drawn.choice(["v1", "v2"]),
@@ -68,7 +68,7 @@ def calls(live: LiveStore) -> None:
     # Hours close a minute after their last mark: here that minute is over.
     live.writer.command(
         "INSERT INTO hour_states (hour, computed_at) SELECT hour, now64(6, 'UTC') + INTERVAL 1 HOUR"
-        f" FROM hour_states WHERE hour >= '{ago(6):%Y-%m-%d}' AND hour < '{ago(4):%Y-%m-%d}' GROUP BY hour"
+        f" FROM hour_states WHERE hour >= '{ago(14):%Y-%m-%d}' AND hour < '{ago(12):%Y-%m-%d}' GROUP BY hour"
     )
 
 

@@ -512,7 +512,15 @@ def test_many_clients_at_once_are_all_answered(port: int) -> None:
     assert len(answers) == 120
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("sql", [b'"\x80"', b"SELECT \xff FROM", b"KILL QUERY \xfe"])
+def test_a_statement_that_is_no_text_is_refused_as_clickhouse_does(http: httpx.Client, sql: bytes) -> None:
+    answer = http.post("/", content=sql)
+    assert 400 <= answer.status_code < 600
+    assert answer.headers["x-clickhouse-exception-code"] not in {"1002", "49"}
+    assert "DB::Exception" in answer.text
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=80),

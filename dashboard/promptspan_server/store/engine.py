@@ -77,9 +77,9 @@ class Stream:
             raise StopIteration
         try:
             block = self._connection.streaming_fetch_result(self._streamed)
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:
             self._ended = True
-            raise engine_error(str(error)) from None
+            raise engine_error(_said(error)) from None
         if block is None:
             self._ended = True
             raise StopIteration
@@ -137,8 +137,8 @@ class Handle:
         """
         try:
             found = self._open().query(sql, fmt, params=params or _NOTHING)
-        except RuntimeError as error:
-            raise engine_error(str(error)) from None
+        except (RuntimeError, UnicodeDecodeError) as error:
+            raise engine_error(_said(error)) from None
         return Result(
             data=found.bytes(),
             rows_read=found.storage_rows_read(),
@@ -163,8 +163,8 @@ class Handle:
         connection = self._open()
         try:
             return Stream(connection, connection.send_query(sql, fmt, params=params or _NOTHING))
-        except RuntimeError as error:
-            raise engine_error(str(error)) from None
+        except (RuntimeError, UnicodeDecodeError) as error:
+            raise engine_error(_said(error)) from None
 
     def insert(self, sql: str, fmt: str, chunks: Iterable[bytes]) -> int:
         """Insert what the chunks hold and return when the engine has it and what its views made of it.
@@ -376,3 +376,10 @@ def _assignment(name: str, value: str) -> str:
         raise StoreError(115, "UNKNOWN_SETTING", f"Unknown setting '{name}'.")
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{name} = '{quoted}'"
+
+
+def _said(error: RuntimeError | UnicodeDecodeError) -> str:
+    # The binding cannot read a message that quotes bytes which are no UTF-8; they are in the exception.
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode("utf-8", "backslashreplace")
+    return str(error)
