@@ -93,15 +93,18 @@ $(COLLECTOR): export GOFLAGS := -buildvcs=false -trimpath
 $(COLLECTOR): collector-config/builder.yaml
 	$(SAY) "Building the Collector from $< (about two minutes, once)"
 	@$(GO) version >/dev/null || { echo "   Go is needed: https://go.dev/dl" >&2; exit 1; }
+	@mkdir -p $(@D)
 	$(GO) run go.opentelemetry.io/collector/cmd/builder@v$(OTEL_VERSION) --config $<
 	@touch $@
 
 $(TELEMETRYGEN):
 	$(SAY) "Building telemetrygen"
+	@mkdir -p $(@D)
 	@GOBIN=$(abspath $(@D)) $(GO) install github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@v$(OTEL_VERSION)
 
 $(COMPOSE_MODEL): $(wildcard tests/collector/compose/*)
 	$(SAY) "Building the reader of docker-compose.yml"
+	@mkdir -p $(@D)
 	@cd tests/collector/compose && $(GO) build -buildvcs=false -trimpath -o $(abspath $@) .
 
 test-collector: install collector ## Run the tests of the Collector's way, those at full length too (about four minutes)
