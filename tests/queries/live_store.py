@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READY_S = 120
+# Of the day on which the tests began: one that runs over midnight finds its rows where it put them.
+_MIDNIGHT = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass
@@ -116,8 +118,7 @@ def running_store(data_dir: Path) -> Generator[LiveStore]:
 
 def ago(days: int, hour: int = 0, minute: int = 0, second: float = 0) -> datetime:
     """A moment of an earlier day, in UTC; spans are kept for two weeks, so tests stay within them."""
-    midnight = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - timedelta(days=days) + timedelta(hours=hour, minutes=minute, seconds=second)
+    return _MIDNIGHT - timedelta(days=days) + timedelta(hours=hour, minutes=minute, seconds=second)
 
 
 def _plain(value: Any) -> Any:
