@@ -362,3 +362,22 @@ def test_only_billable_calls_are_in_the_ledger(priced_store: Executor) -> None:
     add(priced_store, [Call(), Call(billable=False)])
     settle(priced_store)
     assert priced_store.rows("SELECT sum(calls), sum(cost_usd) FROM llm_hourly") == [(1, Decimal("0.0035"))]
+
+
+def test_tokens_of_the_ledger_are_those_that_were_billed(priced_store: Executor) -> None:
+    # Reasoning counted beside the output, and audio that was cached too.
+
+    add(
+        priced_store,
+        [
+            Call(output_tokens=10, reasoning_tokens=40, audio_output_tokens=5),
+            Call(input_tokens=100, cache_read_tokens=90, audio_input_tokens=50),
+        ],
+    )
+    settle(priced_store)
+    measures = (
+        "uncached_input_tokens, audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens"
+    )
+    assert priced_store.rows(
+        f"SELECT {', '.join(f'sum({name})' for name in measures.split(', '))} FROM llm_hourly"
+    ) == [(1010, 10, 110, 10, 0)]
