@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -178,9 +179,12 @@ def test_the_engine_reads_the_servers_configuration_and_gives_users_what_they_ne
     grants = dict(zip(names, found[3:], strict=True))
     assert "GRANT SHOW COLUMNS, SELECT, INSERT ON default.otel_traces TO writer" in grants["writer"]
     assert grants["writer"].count("GRANT") == 2
+    assert "INSERT" not in grants["reader"]
     for name in ("reader", "alerter"):
-        assert "INSERT" not in grants[name]
         assert "GRANT SELECT ON default.* TO" in grants[name]
+    written = re.findall(r"GRANT INSERT ON default\.(\w+) TO", grants["alerter"])
+    assert len(written) == 8
+    assert all(table.startswith("alert_") for table in written)
     assert {
         line.split(" ON ")[1].split(" TO")[0]
         for line in grants["bookkeeper"].splitlines()
