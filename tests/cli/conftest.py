@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+import made_store
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
@@ -200,6 +202,7 @@ def _attribute(key: str, value: str | int) -> dict[str, Any]:
 @contextmanager
 def _running_store(directory: Path) -> Generator[LocalStore]:
     data_dir = directory / "data"
+    made_store.copy_to(data_dir)
     environment = {name: value for name, value in os.environ.items() if name not in _CLEARED}
     running = Running(
         [*COMMAND, "up", "--no-dashboard", "--json", f"--data-dir={data_dir}", *FREE_PORTS],

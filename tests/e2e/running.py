@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect
 
+import made_store
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -109,6 +111,7 @@ def start_store(data_dir: Path, **ports: int) -> Running:
     """The store process alone, as `up` starts it."""
     options = {"clickhouse_port": 0, "otlp_port": 0, "otlp_grpc_port": 0} | ports
     arguments = [f"--{name.replace('_', '-')}={port}" for name, port in options.items()]
+    made_store.copy_to(data_dir)
     command = [
         sys.executable,
         "-m",
@@ -121,6 +124,7 @@ def start_store(data_dir: Path, **ports: int) -> Running:
 
 def start_up(data_dir: Path) -> Running:
     """`promptspan up` without its dashboard."""
+    made_store.copy_to(data_dir)
     script = str(os.path.join(os.path.dirname(sys.executable), "promptspan"))  # noqa: PTH118, PTH120
     ports = ["--clickhouse-port=0", "--otlp-port=0", "--otlp-grpc-port=0"]
     return Running([script, "up", "--no-dashboard", "--json", f"--data-dir={data_dir}", *ports]).wait_ready()

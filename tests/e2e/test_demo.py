@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -17,10 +18,13 @@ def test_the_demo_is_live_with_two_versions_within_a_minute_and_goes_on_until_in
 ) -> None:
     began = time.monotonic()
     script = Path(sys.executable).parent / "promptspan"
-    ports = [f"--{name}-port=0" for name in ("clickhouse", "otlp", "otlp-grpc", "dashboard")]
-    running = Running(
-        [str(script), "demo", "--no-browser", "--json", f"--data-dir={tmp_path}", *ports]
-    ).wait_ready()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        free = [f"--{name}-port=0" for name in ("otlp", "otlp-grpc", "dashboard")]
+        options = ["--no-browser", "--json", f"--data-dir={tmp_path}", f"--clickhouse-port={taken}", *free]
+        running = Running([str(script), "demo", *options]).wait_ready()
+    assert running.ready["clickhouse_port"] not in (0, taken)
+    assert f"In use, so others are taken: {taken}" in running.report()
     store = Store(running)
 
     def live_versions() -> set[str]:
@@ -49,3 +53,5 @@ def test_the_demo_is_live_with_two_versions_within_a_minute_and_goes_on_until_in
     finally:
         code = running.stop(signal.SIGINT)
     assert code == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in running.ready["pids"].values())
+    assert "Traceback" not in running.report()

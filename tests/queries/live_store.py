@@ -11,6 +11,7 @@ from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import made_store
 from promptspan_server.queries.connection import Store, connect, parse_dsn
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class LiveStore:
 @contextmanager
 def running_store(data_dir: Path) -> Generator[LiveStore]:
     """Run the real store process on free ports until the block ends."""
+    made_store.copy_to(data_dir)
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "promptspan_server.cli.store_process"),

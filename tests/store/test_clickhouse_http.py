@@ -520,7 +520,7 @@ def test_a_statement_that_is_no_text_is_refused_as_clickhouse_does(http: httpx.C
     assert "DB::Exception" in answer.text
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=80),
