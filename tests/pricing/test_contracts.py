@@ -156,31 +156,31 @@ def test_the_contract_stays_in_force_when_prices_are_synchronised_again(store: E
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rates: [", "prices.yaml, line 1, column 9: "),
-        ("- 1\n- 2", "prices.yaml, line 1, the file: "),
-        ("version: 2", "prices.yaml, line 1, version: "),
-        ("\nprices: []", "prices.yaml, line 2, prices: Extra inputs are not permitted"),
+        ("rates: [", "prices.yaml:1: "),
+        ("- 1\n- 2", "prices.yaml:1: the file: "),
+        ("version: 2", "prices.yaml:1: version: "),
+        ("\nprices: []", "prices.yaml:2: prices: Extra inputs are not permitted"),
         (
             "rates:\n  - provider: openai\n    model: gpt-4o\n    usd_per_mtok:\n      input: cheap\n",
-            "prices.yaml, line 5, rates.0.usd_per_mtok.input: ",
+            "prices.yaml:5: rates.0.usd_per_mtok.input: ",
         ),
         (
             "rates:\n  - {provider: openai, model: m, usd_per_mtok: {inputs: 1}}\n",
-            "prices.yaml, line 2, rates.0.usd_per_mtok.inputs",
+            "prices.yaml:2: rates.0.usd_per_mtok.inputs",
         ),
-        ("discounts:\n  - {provider: openai, percent: 120}", "prices.yaml, line 2, discounts.0.percent: "),
-        ("discounts:\n  - {provider: openai, percent: .nan}", "prices.yaml, line 2, discounts.0.percent: "),
+        ("discounts:\n  - {provider: openai, percent: 120}", "prices.yaml:2: discounts.0.percent: "),
+        ("discounts:\n  - {provider: openai, percent: .nan}", "prices.yaml:2: discounts.0.percent: "),
         (
             "discounts:\n  - provider: openai\n    percent: 5\n    from: 2026-02-01\n    to: 2026-01-01\n",
-            "prices.yaml, line 2, discounts.0: Value error, `to` must be later than `from`",
+            "prices.yaml:2: discounts.0: Value error, `to` must be later than `from`",
         ),
         (
             "rates:\n  - {model: m, usd_per_mtok: {input: 1}}",
-            "prices.yaml, line 2, rates.0.provider: Field required",
+            "prices.yaml:2: rates.0.provider: Field required",
         ),
         (
             "rates:\n  - {provider: a, model: m, usd_per_mtok: {input: -1}}",
-            "prices.yaml, line 2, rates.0.usd_per_mtok.input: ",
+            "prices.yaml:2: rates.0.usd_per_mtok.input: ",
         ),
     ],
 )

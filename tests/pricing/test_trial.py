@@ -85,6 +85,6 @@ def test_months_further_back_are_looked_at_when_asked_for(store: Executor) -> No
 
 def test_a_wrong_file_is_refused_before_anything_is_written(store: Executor) -> None:
     rows = store.rows("SELECT count() FROM price_rates")
-    with pytest.raises(PriceFileError, match=r"mine\.yaml, line 1"):
+    with pytest.raises(PriceFileError, match=r"mine\.yaml:1"):
         try_prices(store, "discounts: [{provider: openai, percent: 110}]", "mine.yaml")
     assert store.rows("SELECT count() FROM price_rates") == rows

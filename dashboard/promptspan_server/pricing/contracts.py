@@ -24,18 +24,17 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
 from promptspan_server.pricing.rates import BEGIN, END, PricedModel, Prices, discounted
+from promptspan_server.pricing.yaml_file import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +55,7 @@ MeterName = Literal[
 
 
 class PriceFileError(ValueError):
-    """A price file that cannot be taken; the message names line and field."""
+    """A price file that cannot be taken; the message names file, line and field."""
 
 
 def _moment(value: Any) -> Any:
@@ -204,49 +203,9 @@ def parse_contracts(text: str, name: str = "prices.yaml") -> Contracts:
         name: What to call it in messages.
 
     Raises:
-        PriceFileError: Not YAML, or a field is wrong: one line that names the place and the reason.
+        PriceFileError: Not YAML, or a field is wrong: see `parse_yaml`.
     """
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        data: Any = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
-        raise PriceFileError(f"{name}, {where}: {error.problem}") from error
-    try:
-        return Contracts.model_validate({} if data is None else data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        line = _line(node, first["loc"])
-        raise PriceFileError(f"{name}, line {line}, {field}: {first['msg']}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Numbers stay decimal: a float would not be the number that was typed."""
-
-
-def _as_typed(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
-    return str(node.value).replace("_", "")
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _as_typed)
-
-
-def _line(node: Any, path: Sequence[int | str]) -> int:
-    line = 1
-    for part in path:
-        if node is None:
-            break
-        if isinstance(node, yaml.MappingNode):
-            entries = [(key, value) for key, value in node.value if key.value == part]
-            if not entries:
-                return line
-            line, node = entries[0][0].start_mark.line + 1, entries[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
+    return parse_yaml(Contracts, text, name, PriceFileError)
 
 
 def _fnmatch(pattern: str) -> str:

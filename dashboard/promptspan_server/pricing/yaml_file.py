@@ -1,0 +1,68 @@
+"""Files that users write in YAML, and what is said about a wrong one: the line, the field, the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_yaml(model: type[Model], text: str, name: str, error: type[ValueError] = ValueError) -> Model:
+    """Read a file's text as a model. Numbers with a point reach the model as text, digit for digit.
+
+    Args:
+        model: What the file holds.
+        text: YAML.
+        name: What to call the file in messages.
+        error: The class to raise.
+
+    Raises:
+        ValueError: (as `error`) Not YAML, or a field is wrong: `FILE:LINE: FIELD: reason`.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        data: Any = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as wrong:
+        mark = wrong.problem_mark
+        raise error(f"{name}:{mark.line + 1 if mark else 1}: {wrong.problem}") from wrong
+    except yaml.YAMLError as wrong:
+        raise error(f"{name}:1: {' '.join(str(wrong).split())}") from wrong
+    try:
+        return model.model_validate({} if data is None else data)
+    except ValidationError as wrong:
+        first = wrong.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise error(f"{name}:{_line(node, first['loc'])}: {field}: {first['msg']}") from wrong
+
+
+class _Loader(yaml.SafeLoader):
+    """Numbers stay decimal: a float would not be the number that was typed."""
+
+
+def _as_typed(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    return str(node.value).replace("_", "")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _as_typed)
+
+
+def _line(node: Any, path: Sequence[int | str]) -> int:
+    line = 1
+    for part in path:
+        if node is None:
+            break
+        if isinstance(node, yaml.MappingNode):
+            entries = [(key, value) for key, value in node.value if key.value == part]
+            if not entries:
+                return line
+            line, node = entries[0][0].start_mark.line + 1, entries[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
