@@ -69,6 +69,9 @@ class Call:
     safety_flags: tuple[str, ...] = ()
     duration_ms: float = 250.0
     ttft_ms: float | None = None
+    template_hash: str = ""
+    finish_reasons: tuple[str, ...] = ()
+    attributes: dict[str, str] = field(default_factory=dict[str, str])
     trace_id: str = field(default_factory=lambda: f"{next(_serial):032x}")
     span_id: str = field(default_factory=_span_id)
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +59,8 @@ def assert_sums_are_the_calls(executor: Executor, since: datetime, until: dateti
     read = executor.rows(
         f"SELECT hour, {groups}, sum(calls), sum(errors), sum(flagged), sum(cost_calls), sum(no_usage_calls),"
         " sum(cost_usd), max(cost_usd_max), sum(input_tokens), max(duration_ms_max), min(first_call),"
-        " max(last_call), sumMap(duration_hist), sumMap(flags)"
+        " max(last_call), sumMap(duration_hist), sumMap(flags), sumMap(finish_reasons), sumMap(settings),"
+        " sum(cost_log_calls), sum(latency_log_sum), sum(output_log_sumsq), sum(cost_log_sumsq)"
         f" FROM prompt_hours(since = {bounds[0]}, until = {bounds[1]}) GROUP BY hour, {groups} ORDER BY ALL",
         where,
     )
@@ -67,12 +69,21 @@ def assert_sums_are_the_calls(executor: Executor, since: datetime, until: dateti
         " countIf(notEmpty(safety_flags)), countIf(cost_usd IS NOT NULL), countIf(price_status = 'no_usage'),"
         " sum(ifNull(cost_usd, 0)), max(cost_usd), sum(ifNull(input_tokens, 0)), max(duration_ms), min(ts),"
         " max(ts), sumMap(map(toUInt16(floor(log2(duration_ms + 1) * 8)), toUInt64(1))),"
-        " sumMap(CAST((safety_flags, arrayMap(f -> 1, safety_flags)), 'Map(String, UInt64)'))"
+        " sumMap(CAST((safety_flags, arrayMap(f -> 1, safety_flags)), 'Map(String, UInt64)')),"
+        " sumMap(CAST((finish_reasons, arrayMap(f -> 1, finish_reasons)), 'Map(String, UInt64)')),"
+        r" sumMap(map(concat('provider=', provider, '\nprice=', rate_id, '\ntemplate=', template_hash,"
+        r" if(attributes['gen_ai.request.temperature'] = '', '',"
+        r" '\ngen_ai.request.temperature=' || attributes['gen_ai.request.temperature'])), toUInt64(1))),"
+        " countIf(cost_usd > 0),"
+        " sumIf(log(duration_ms + 1), status = 'ok'), sum(ifNull(pow(log(output_tokens + 1), 2), 0)),"
+        " sum(ifNull(pow(log(toFloat64(cost_usd) * 1e9 + 1), 2), 0))"
         f" FROM llm_costs WHERE billable AND ts >= {bounds[0]} AND ts < {bounds[1]}"
         f" GROUP BY hour, {groups} ORDER BY ALL",
         where,
     )
-    assert read == calls
+    # Sums of logarithms depend on the order of adding up.
+    assert [row[:-3] for row in read] == [row[:-3] for row in calls]
+    assert [row[-3:] for row in read] == [pytest.approx(row[-3:]) for row in calls]
 
 
 def _text(moment: datetime) -> str:
@@ -116,6 +127,9 @@ def _calls(draw: st.DrawFn) -> Call:
         trace_id=draw(st.sampled_from(["a" * 32, "b" * 32])),
         safety_flags=draw(st.sampled_from([(), (), ("pii",), ("pii", "jailbreak")])),
         ttft_ms=draw(st.one_of(st.none(), st.floats(0, 1000))),
+        finish_reasons=draw(st.sampled_from([(), ("stop",), ("stop", "length")])),
+        template_hash=draw(st.sampled_from(["", "beef"])),
+        attributes=draw(st.sampled_from([{}, {"other": "1"}, {"gen_ai.request.temperature": "0.2"}])),
     )
 
 

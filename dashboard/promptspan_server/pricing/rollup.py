@@ -29,7 +29,10 @@ _LEDGER_MEASURES = (
     "uncached_input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, "
     "audio_input_tokens, output_tokens, reasoning_tokens, audio_output_tokens, cost_usd, retries_cost_usd, "
     "cost_usd_max, duration_ms_sum, duration_ms_max, duration_log_sum, duration_log_sumsq, duration_hist, "
-    "ttft_calls, ttft_log_sum, ttft_log_sumsq, ttft_hist, output_tokens_hist, first_call, last_call"
+    "ttft_calls, ttft_log_sum, ttft_log_sumsq, ttft_hist, output_tokens_hist, input_log_sum, "
+    "input_log_sumsq, output_log_sum, output_log_sumsq, cost_log_calls, cost_log_sum, cost_log_sumsq, "
+    "finish_reasons, settings, "
+    "first_call, last_call"
 )
 _PROMPT_KEYS = "hour, feature, prompt_name, prompt_version, environment, service, request_model"
 _PROMPT_MEASURES = {
@@ -54,6 +57,19 @@ _PROMPT_MEASURES = {
     "duration_ms_max": "max(l.duration_ms_max)",
     "duration_hist": "sumMap(l.duration_hist)",
     "ttft_hist": "sumMap(l.ttft_hist)",
+    "output_tokens_hist": "sumMap(l.output_tokens_hist)",
+    "latency_log_sum": "sumIf(l.duration_log_sum, l.status = 'ok')",
+    "latency_log_sumsq": "sumIf(l.duration_log_sumsq, l.status = 'ok')",
+    "input_log_sum": "sum(l.input_log_sum)",
+    "input_log_sumsq": "sum(l.input_log_sumsq)",
+    "output_log_sum": "sum(l.output_log_sum)",
+    "output_log_sumsq": "sum(l.output_log_sumsq)",
+    "cost_log_calls": "sum(l.cost_log_calls)",
+    "cost_log_sum": "sum(l.cost_log_sum)",
+    "cost_log_sumsq": "sum(l.cost_log_sumsq)",
+    "finish_reasons": "sumMap(l.finish_reasons)",
+    "settings": r"sumMap(CAST((arrayMap(made -> concat('provider=', l.provider, '\nprice=', l.rate_id, '\n',"
+    " made), mapKeys(l.settings)), mapValues(l.settings)), 'Map(LowCardinality(String), UInt64)'))",
     "first_call": "min(l.first_call)",
     "last_call": "max(l.last_call)",
 }
