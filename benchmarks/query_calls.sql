@@ -44,6 +44,7 @@ SELECT
     if(r8 % 100 < 2, 2, 1) AS attempt,
     false AS cached,
     if(r8 % 128 = 1, ['pii'], if(r8 % 512 = 2, ['jailbreak', 'pii'], [])) AS safety_flags,
+    [] AS tags,
     'promptspan' AS instrumentation,
     '0.1.0' AS sdk_version,
     map() AS attributes

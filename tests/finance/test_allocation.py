@@ -180,3 +180,10 @@ def test_an_amount_with_ten_places_is_refused_and_not_rounded() -> None:
 def test_an_empty_allocation_leaves_everything_unallocated() -> None:
     empty: Allocation = parse_allocation("")
     assert [part.target for part in allocate(empty, [row(service="mail")])] == [UNALLOCATED]
+
+
+def test_a_row_is_meant_when_one_of_its_tags_is() -> None:
+    rules = parse_allocation("rules: [{match: {tags: [eu, 'team-*']}, to: {team: a}}]")
+    for tags, team in (("blue,eu", "a"), ("team-x", "a"), ("europe", ""), ("", "")):
+        (part,) = allocate(rules, [LedgerRow({"tags": tags})])
+        assert part.target.team == team

@@ -44,7 +44,14 @@ def ledger(live: LiveStore) -> LiveStore:
         for tenant in ("acme", "")
     ]
     calls += [
-        live.call(ago(9, 5), feature="inbox", attempt=2, cache_read_tokens=300, reasoning_tokens=40),
+        live.call(
+            ago(9, 5),
+            feature="inbox",
+            tags=["eu", "a,b", "eu"],
+            attempt=2,
+            cache_read_tokens=300,
+            reasoning_tokens=40,
+        ),
         live.call(ago(9, 5), feature="inbox", request_model="nobody-knows", response_model="nobody-knows"),
         live.call(ago(9, 6), feature="inbox", input_tokens=None, output_tokens=None, status="error"),
         live.call(ago(9, 7), feature="inbox", reported_cost_usd=Decimal("0.123456789")),
@@ -122,3 +129,7 @@ def test_a_wrong_dimension_time_or_month_is_refused() -> None:
     with pytest.raises(ValueError, match="is no month"):
         month("2026-13")
     assert month("2026-12").end.month == 1
+
+
+def test_tags_are_one_text_in_the_order_of_the_alphabet(ledger: LiveStore) -> None:
+    assert {row.keys["tags"] for row in read(ledger.reader, Ledger(DAY, ("tags",)))} == {"", "a b,eu"}

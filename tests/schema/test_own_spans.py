@@ -82,6 +82,7 @@ _EXPECTED = {
     "feature": "inbox-summary",
     "tenant": "acme",
     "safety_flags": ["pii", "refusal"],
+    "tags": ["blue"],
     "attempt": 2,
     "cached": True,
     "billable": True,
@@ -111,7 +112,6 @@ def test_what_has_no_column_stays_in_attributes_and_texts_do_not(store: Store) -
     assert store.call("attributes")["attributes"] == {
         "gen_ai.prompt.variable.text": "a mail",
         "promptspan.context.tokens": "512",
-        "promptspan.tags": '["blue"]',
     }
     assert store.rows("SELECT input_text, output_text FROM llm_texts") == [
         (_ATTRIBUTES["gen_ai.input.messages"], _ATTRIBUTES["gen_ai.output.messages"])

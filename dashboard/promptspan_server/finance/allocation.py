@@ -36,8 +36,18 @@ from promptspan_server.pricing.yaml_file import parse_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-MATCHED: Final = ("service", "feature", "prompt", "version", "tenant", "environment", "provider", "model")
-"""Dimensions that a rule can match on."""
+MATCHED: Final = (
+    "service",
+    "feature",
+    "prompt",
+    "version",
+    "tenant",
+    "environment",
+    "provider",
+    "model",
+    "tags",
+)
+"""Dimensions that a rule can match on; of a row's tags one must match."""
 
 TARGET_DIMENSIONS: Final = ("team", "cost_centre", "product")
 
@@ -97,6 +107,7 @@ class Match(_Strict):
     environment: Patterns | None = None
     provider: Patterns | None = None
     model: Patterns | None = None
+    tags: Patterns | None = None
 
     @cached_property
     def tests(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
@@ -106,7 +117,7 @@ class Match(_Strict):
 
     def holds(self, keys: Mapping[str, str]) -> bool:
         """Whether a row with these values is meant."""
-        return all(pattern.fullmatch(keys[name]) for name, pattern in self.tests)
+        return all(matches(name, pattern, keys[name]) for name, pattern in self.tests)
 
 
 class Rule(_Strict):
@@ -287,6 +298,13 @@ class _Split:
             got[index] += 1
             owed[index] -= self._sum
         return got
+
+
+def matches(dimension: str, pattern: re.Pattern[str], value: str) -> bool:
+    """Whether a value of the ledger is meant by a pattern; tags are meant when one of them is."""
+    if dimension == "tags":
+        return any(pattern.fullmatch(tag) for tag in value.split(","))
+    return pattern.fullmatch(value) is not None
 
 
 def glob(*patterns: str) -> re.Pattern[str]:

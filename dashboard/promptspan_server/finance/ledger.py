@@ -27,12 +27,14 @@ DIMENSIONS: Final[Mapping[str, str]] = {
     "provider": "provider",
     "model": "if(response_model != '', response_model, request_model)",
     "tier": "service_tier",
+    "tags": "tags",
     "status": "status",
     "price_status": "price_status",
     "price_id": "price_id",
     "rate_id": "rate_id",
 }
-"""What the ledger can be grouped and filtered by, with its SQL on `llm_hourly`."""
+"""What the ledger can be grouped and filtered by, with its SQL on `llm_hourly`.
+The tags of a call are one text, with commas between them."""
 
 TIMES: Final[Mapping[str, str]] = {"hour": "hour", "day": "toStartOfDay(hour, 'UTC')"}
 """Grouping by time: a row then says in `at` when its hour or day began."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CORRECTIONS_INTERVAL_S = 5
 _LEDGER_KEYS = (
     "hour, tenant, environment, service, feature, prompt_name, prompt_version, operation, provider, "
-    "request_model, response_model, service_tier, status, price_status, price_id, rate_id"
+    "request_model, response_model, service_tier, tags, status, price_status, price_id, rate_id"
 )
 _LEDGER_MEASURES = (
     "calls, retries, streamed, cached, estimated, flagged, flags, input_calls, output_calls, input_tokens, "

@@ -33,6 +33,7 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('promptspan.prompt.owner', 'template_owner', 10),
     ('promptspan.prompt.description', 'template_description', 10),
     ('promptspan.safety.flags', 'safety_flags', 10),
+    ('promptspan.tags', 'tags', 10),
     ('promptspan.usage.source', 'usage_source', 10),
     ('promptspan.usage.cache_write_1h.input_tokens', 'cache_write_1h_tokens', 10),
     ('promptspan.cost.reported_usd', 'reported_cost_usd', 10),
@@ -125,6 +126,7 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
 -- request where there is none.
 INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('openinference.span.kind', 'operation', 50, ' '),
+    ('tag.tags', 'tags', 50, ' '),
     ('llm.provider', 'provider', 50, ' '),
     ('llm.system', 'provider', 51, ' '),
     ('llm.request.model_name', 'request_model', 50, ' '),
@@ -177,6 +179,7 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
 -- `completion_start_time` is written for streams alone.
 INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('langfuse.observation.type', 'operation', 70, ' '),
+    ('langfuse.trace.tags', 'tags', 70, ' '),
     ('langfuse.observation.model.name', 'model', 70, ' '),
     ('langfuse.observation.model.parameters', '', 0, '*'),
     ('langfuse.observation.model.parameters.service_tier', 'service_tier', 75, ' '),
@@ -234,6 +237,7 @@ INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
 -- Logfire (logfire/_internal/integrations/llm_providers) and pydantic-ai (pydantic_ai/usage.py).
 INSERT INTO attribute_aliases (attribute, field, priority, reading) VALUES
     ('gen_ai.client.operation.time_to_first_chunk', 'first_chunk_s', 80, ' '),
+    ('logfire.tags', 'tags', 80, ' '),
     ('gen_ai.usage.raw', '', 0, '*'),
     ('gen_ai.usage.details.reasoning_tokens', 'reasoning_tokens', 80, ' '),
     ('gen_ai.usage.details.cache_read_tokens', 'cache_read_tokens', 80, ' '),

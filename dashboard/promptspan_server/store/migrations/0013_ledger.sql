@@ -17,6 +17,7 @@ CREATE TABLE hourly_rows
     request_model LowCardinality(String) CODEC(ZSTD(1)),
     response_model LowCardinality(String) CODEC(ZSTD(1)),
     service_tier LowCardinality(String) CODEC(ZSTD(1)),
+    tags LowCardinality(String) COMMENT 'llm_calls.tags in the order of the alphabet, with commas between them (a comma in a tag is a blank)' CODEC(ZSTD(1)),
     status LowCardinality(String) COMMENT 'ok, error, cancelled or incomplete' CODEC(ZSTD(1)),
     price_status LowCardinality(String) COMMENT 'priced, reported, unpriced or no_usage' CODEC(ZSTD(1)),
     price_id LowCardinality(String) COMMENT 'price_rates.price_id; empty if the model is not in the book' CODEC(ZSTD(1)),
@@ -68,7 +69,7 @@ CREATE TABLE hourly_rows
 )
 ENGINE = ReplacingMergeTree(revision, gone)
 PARTITION BY toYYYYMM(hour)
-ORDER BY (hour, feature, prompt_name, prompt_version, service, environment, tenant, operation, provider, request_model, response_model, service_tier, status, price_status, price_id, rate_id)
+ORDER BY (hour, feature, prompt_name, prompt_version, service, environment, tenant, operation, provider, request_model, response_model, service_tier, tags, status, price_status, price_id, rate_id)
 SETTINGS non_replicated_deduplication_window = 0;
 
 CREATE VIEW llm_hourly AS
@@ -98,6 +99,7 @@ SELECT
     request_model,
     response_model,
     service_tier,
+    arrayStringConcat(arraySort(arrayDistinct(arrayMap(tag -> replaceAll(tag, ',', ' '), c.tags))), ',') AS tags,
     status,
     price_status,
     price_id,
@@ -151,7 +153,7 @@ SELECT
     max(c.ts) AS last_call
 FROM llm_costs AS c
 WHERE c.billable AND toStartOfHour(c.ts) IN (SELECT arrayJoin({hours:Array(DateTime('UTC'))}))
-GROUP BY hour, tenant, environment, service, feature, prompt_name, prompt_version, operation, provider, request_model, response_model, service_tier, status, price_status, price_id, rate_id;
+GROUP BY hour, tenant, environment, service, feature, prompt_name, prompt_version, operation, provider, request_model, response_model, service_tier, tags, status, price_status, price_id, rate_id;
 
 -- What pages read of long ranges: the ledger without what no page filters by (tenants, tiers, prices, ...), a tenth of its rows.
 
