@@ -80,7 +80,7 @@ class Notice:
 
     def to_json(self) -> str:
         """Write it as one JSON object, times as ISO 8601 in UTC; the same notice gives the same text."""
-        return json.dumps(asdict(self), default=_written, ensure_ascii=False, sort_keys=True)
+        return json.dumps(asdict(self), default=_written, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Notice:
