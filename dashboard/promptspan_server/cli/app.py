@@ -20,6 +20,7 @@ from promptspan_server.cli.doctor import doctor
 from promptspan_server.cli.forget import forget
 from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.ledger import ledger
+from promptspan_server.cli.mark import mark
 from promptspan_server.cli.migrate import migrate
 from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
@@ -33,7 +34,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, demo, migrate, dashboard, ledger, query, compare, check, doctor, backup, restore, forget):
+for command in (
+    up,
+    demo,
+    migrate,
+    dashboard,
+    ledger,
+    query,
+    mark,
+    compare,
+    check,
+    doctor,
+    backup,
+    restore,
+    forget,
+):
     app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
 

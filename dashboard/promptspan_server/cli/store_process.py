@@ -168,6 +168,7 @@ async def _serve(
     from promptspan_server.cli.housekeeping import Housekeeping
     from promptspan_server.ingest.batcher import Batcher
     from promptspan_server.ingest.landing import land
+    from promptspan_server.ingest.markers import recorder
     from promptspan_server.ingest.otlp_grpc import OtlpGrpc
     from promptspan_server.ingest.otlp_http import OtlpHttp
     from promptspan_server.store.clickhouse_http import ClickHouseHttp
@@ -188,7 +189,7 @@ async def _serve(
         raise CannotStartError(_cannot_listen(options.host, options.otlp_grpc_port, error)) from None
     servers = {
         "clickhouse_port": HttpServer(clickhouse, sockets["clickhouse_port"]),
-        "otlp_port": HttpServer(OtlpHttp(batchers, access), sockets["otlp_port"]),
+        "otlp_port": HttpServer(OtlpHttp(batchers, access, recorder(engine)), sockets["otlp_port"]),
     }
     serving = [asyncio.create_task(server.run_on_socket()) for server in servers.values()]
     grpc_server.start()

@@ -7,6 +7,7 @@ sender learns it at once.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from starlette.datastructures import Headers
 
 from promptspan_server.ingest.batcher import Batcher, OverloadedError, RefusedError
 from promptspan_server.ingest.json_otlp import JsonError, to_protobuf
+from promptspan_server.ingest.markers import MAX_BODY_BYTES as MAX_MARKER_BYTES
 from promptspan_server.ingest.otlp_wire import MalformedError, count_items
 from promptspan_server.ingest.rpc_status import (
     INVALID_ARGUMENT,
@@ -40,6 +42,7 @@ MAX_BODY_BYTES = 32 << 20
 RETRY_AFTER_S = 1
 
 _PATHS: dict[str, Signal] = {"/v1/traces": "traces", "/v1/logs": "logs"}
+_MARKERS = "/v1/markers"
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 # What all senders together may have in memory while it arrives.
 _MAX_ARRIVING_BYTES = 128 << 20
@@ -51,9 +54,22 @@ _log = logging.getLogger(__name__)
 class OtlpHttp:
     """An ASGI application."""
 
-    def __init__(self, batchers: Mapping[Signal, Batcher], access: Access) -> None:
+    def __init__(
+        self,
+        batchers: Mapping[Signal, Batcher],
+        access: Access,
+        markers: Callable[[bytes], str] | None = None,
+    ) -> None:
+        """Take telemetry, and markers beside it.
+
+        Args:
+            batchers: Where bodies go.
+            access: Who may come in.
+            markers: Records the marker of a body and returns its id; raises ValueError for what is none.
+        """
         self._batchers = batchers
         self._access = access
+        self._markers = markers
         self._arriving_bytes = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -87,6 +103,9 @@ class OtlpHttp:
     ) -> None:
         self._access.check_page(headers)
         path = scope["path"]
+        if path == _MARKERS and self._markers is not None:
+            await self._mark(scope, headers, kind, receive, answer)
+            return
         signal = _PATHS.get(path)
         if signal is None:
             known = "this store takes traces and logs: /v1/traces, /v1/logs"
@@ -114,12 +133,30 @@ class OtlpHttp:
             await asyncio.wrap_future(done)
         await answer.succeed()
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+    async def _mark(
+        self, scope: MutableMapping[str, Any], headers: Headers, kind: str, receive: Receive, answer: _Answer
+    ) -> None:
+        assert self._markers is not None
+        if scope["method"] != "POST":
+            await answer.fail(405, INVALID_ARGUMENT, f"{_MARKERS} takes POST.")
+            return
+        self._access.check_bearer(headers.get("authorization"))
+        if kind != _JSON:
+            raise BodyError(415, f"Content-Type {kind or 'none'!r} is not {_JSON}.")
+        body = await self._read(headers, receive, MAX_MARKER_BYTES)
+        try:
+            identity = await asyncio.to_thread(self._markers, body)
+        except ValueError as error:
+            await answer.fail(400, INVALID_ARGUMENT, str(error))
+            return
+        await answer.succeed(json.dumps({"id": identity}).encode())
+
+    async def _read(self, headers: Headers, receive: Receive, most_bytes: int = MAX_BODY_BYTES) -> bytes:
         encoding = headers.get("content-encoding", "")
         pieces: list[bytes] = []
         size = 0
         try:
-            async for piece in decoded(receive, encoding, MAX_BODY_BYTES, within_s=_ARRIVE_S):
+            async for piece in decoded(receive, encoding, most_bytes, within_s=_ARRIVE_S):
                 pieces.append(piece)
                 size += len(piece)
                 self._arriving_bytes += len(piece)
@@ -137,9 +174,9 @@ class _Answer:
         self._send = send
         self._kind = kind
 
-    async def succeed(self) -> None:
+    async def succeed(self, said: bytes | None = None) -> None:
         # An empty Export*ServiceResponse: nothing was rejected.
-        await self._put(200, b"{}" if self._kind == _JSON else b"", {})
+        await self._put(200, said or (b"{}" if self._kind == _JSON else b""), {})
 
     async def fail(self, status: int, code: int, reason: str) -> None:
         more: dict[str, str] = {}
