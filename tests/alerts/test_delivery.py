@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.examples import SINCE, notice
+from alerts.examples import SINCE, alert, notice
 from promptspan_server.alerts.delivery import FINAL, Deliverer, Delivery, Lane, backoff_s
 from promptspan_server.alerts.destinations.outcome import Outcome
 from promptspan_server.alerts.secrets import MissingSecretError
@@ -17,7 +17,7 @@ from promptspan_server.alerts.secrets import MissingSecretError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from promptspan_server.alerts.notice import Notice
+    from promptspan_server.alerts.notice import Alert, Notice
 
 FAST = 6000
 
@@ -36,6 +36,10 @@ class Box:
         ended = {each.notice_id for each in self.deliveries if each.outcome in FINAL}
         made = {each.notice_id: each.attempt for each in self.deliveries}
         return [(each, made.get(each.id, 0)) for each in self.notices if each.id not in ended]
+
+    def firing(self, destination: str) -> Sequence[Alert]:
+        newest = {each.group_key: each for each in self.notices if each.destination == destination}
+        return [alert for each in newest.values() for alert in each.alerts if not alert.resolved]
 
     def record(self, deliveries: Sequence[Delivery]) -> None:
         if self.down:
@@ -224,6 +228,28 @@ def test_the_receivers_wish_to_wait_is_obeyed() -> None:
         until(lambda: len(box.deliveries) == 1)
         time.sleep(0.15)
     assert len(box.deliveries) == 1
+
+
+def test_a_receiver_that_forgets_is_told_again_what_fires() -> None:
+    told: list[list[str]] = []
+
+    def resend(alerts: Sequence[Alert]) -> Outcome:
+        told.append([each.fingerprint for each in alerts])
+        return Outcome("delivered")
+
+    box = Box([notice(1)])
+    deliverer = Deliverer({"there": Lane(Place(), FAST, resend=resend, resend_s=0.05)}, box, poll_s=0.02)
+    deliverer.start()
+    try:
+        until(lambda: len(told) >= 2)
+        box.notices.append(notice(2, [alert(ends_at=SINCE)]))
+        until(lambda: len(box.deliveries) == 2)
+        rounds = len(told)
+        time.sleep(0.2)
+    finally:
+        deliverer.stop()
+    assert told[0] == ["3f2a9c"]
+    assert len(told) <= rounds + 1
 
 
 @given(st.integers(1, 100_000), st.floats(0, 1))

@@ -22,10 +22,10 @@ from promptspan_server.alerts.secrets import MissingSecretError
 from promptspan_server.alerts.texts import TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from promptspan_server.alerts.destinations.outcome import Sender
-    from promptspan_server.alerts.notice import Notice
+    from promptspan_server.alerts.notice import Alert, Notice
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 300.0
@@ -66,6 +66,10 @@ class Outbox(Protocol):
         """Return the notices without a final outcome and their attempts so far, oldest first."""
         ...
 
+    def firing(self, destination: str) -> Sequence[Alert]:
+        """Return the alerts that fire, by what the destination was to be told last."""
+        ...
+
     def record(self, deliveries: Sequence[Delivery]) -> None:
         """Write down attempts. Writing one twice does no harm."""
         ...
@@ -79,11 +83,15 @@ class Lane:
         sender: Tells it.
         per_minute: At most so many attempts a minute.
         give_up_after: A notice older than this is not tried again.
+        resend: For a receiver that forgets what it does not hear of: tells it all that fires.
+        resend_s: How often.
     """
 
     sender: Sender
     per_minute: int = 60
     give_up_after: timedelta = timedelta(hours=72)
+    resend: Callable[[Sequence[Alert]], Outcome] | None = None
+    resend_s: float = 60.0
 
 
 def backoff_s(attempt: int, jitter: Callable[[], float] = random.random) -> float:
@@ -243,7 +251,11 @@ class Deliverer:
         lane, queue, arrived = self._lanes[name], self._queues[name], self._arrived[name]
         gap_s = 60.0 / lane.per_minute
         failed = 0
+        resend_at = time.monotonic() + lane.resend_s
         while not self._stopping.is_set():
+            if lane.resend is not None and time.monotonic() >= resend_at:
+                self._resend(name, lane.resend)
+                resend_at = time.monotonic() + lane.resend_s
             with self._lock:
                 head = queue.entries[0] if queue.entries else None
             if head is None or not self._may_deliver():
@@ -255,7 +267,22 @@ class Deliverer:
             wait_s = gap_s
             if failed:
                 wait_s = max(gap_s, outcome.after_s or 0.0, self._backoff(failed))
+            if lane.resend is not None:
+                # A long wait must not let what fires run out over there.
+                wait_s = min(wait_s, lane.resend_s / 2)
             self._stopping.wait(wait_s)
+
+    def _resend(self, name: str, resend: Callable[[Sequence[Alert]], Outcome]) -> None:
+        if not self._may_deliver():
+            return
+        try:
+            alerts = self._outbox.firing(name)
+            outcome = resend(alerts) if alerts else None
+        except Exception as error:  # noqa: BLE001 - see above
+            _log.warning("%s could not be told again what fires: %s", name, type(error).__name__)
+            return
+        if outcome is not None and outcome.kind != "delivered":
+            _log.warning("%s could not be told again what fires: %s", name, outcome.detail)
 
     def _attempt(self, name: str, lane: Lane, head: _Waiting) -> Outcome:
         notice = head.notice
@@ -291,13 +318,3 @@ def attempted(sender: Sender, notice: Notice) -> Outcome:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         _log.error("a sender failed: %s at %s:%s", type(error).__name__, frame.filename, frame.lineno)
         return Outcome("retry", f"a fault of ours: {type(error).__name__}")
-
-
-def firing_alerts(notices: Iterable[Notice]) -> dict[str, Notice]:
-    """The newest notice of each group, by destination and group, of those that still fire.
-
-    Args:
-        notices: In the order of their creation.
-    """
-    newest = {f"{notice.destination}\0{notice.group_key}": notice for notice in notices}
-    return {key: notice for key, notice in newest.items() if notice.status == "firing"}

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from promptspan_server.alerts import texts
-from promptspan_server.alerts.destinations.alertmanager import Alertmanager
+from promptspan_server.alerts.delivery import Lane
+from promptspan_server.alerts.destinations.alertmanager import RESEND_S, Alertmanager
 from promptspan_server.alerts.destinations.mail import Mail, Server
 from promptspan_server.alerts.destinations.pagerduty import URL as PAGERDUTY_URL
 from promptspan_server.alerts.destinations.pagerduty import PagerDuty
@@ -21,9 +22,10 @@ from promptspan_server.alerts.destinations.webhook import Webhook
 from promptspan_server.alerts.documents import read_document
 from promptspan_server.alerts.outgoing import Guard
 from promptspan_server.alerts.secrets import Secret
+from promptspan_server.alerts.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from promptspan_server.alerts.destinations.outcome import Sender
 
@@ -251,6 +253,29 @@ def sender(config: Destination, guard: Guard, allow_internal: Sequence[str]) -> 
             )
         case AppriseConfig():
             return Service(Secret(config.url).reveal, allow_internal, config.title, config.text)
+
+
+def lanes(destinations: Destinations) -> dict[str, Lane]:
+    """Build what delivers, by the names of the destinations."""
+    built: dict[str, Lane] = {}
+    for config in destinations.destinations:
+        tells = sender(config, destinations.guard, destinations.allow_internal)
+        resend = tells.resend if isinstance(tells, Alertmanager) else None
+        built[config.name] = Lane(tells, config.per_minute, config.give_up_after, resend, RESEND_S)
+    return built
+
+
+def watchdog(destinations: Destinations, healthy: Callable[[], bool]) -> Watchdog | None:
+    """Build the dead man's switch, if there is one.
+
+    Args:
+        destinations: The file.
+        healthy: See `Watchdog`.
+    """
+    config = destinations.watchdog
+    if config is None:
+        return None
+    return Watchdog(lambda: revealed(config.url), Poster(destinations.guard), healthy, config.every_s)
 
 
 def revealed(value: str) -> str:
