@@ -17,6 +17,7 @@ from promptspan_server.cli.compare import compare
 from promptspan_server.cli.dashboard import dashboard
 from promptspan_server.cli.demo import demo
 from promptspan_server.cli.doctor import doctor
+from promptspan_server.cli.export import app as export
 from promptspan_server.cli.forget import forget
 from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.ledger import ledger
@@ -51,6 +52,7 @@ for command in (
 ):
     app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
+app.add_typer(export, name="export")
 
 
 @app.callback(invoke_without_command=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from promptspan_server.queries.query import Query, from_micros
 from promptspan_server.queries.scope import TimeRange
@@ -14,7 +14,9 @@ from promptspan_server.queries.scope import TimeRange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from promptspan_server.queries.connection import Store
+    from promptspan_server.queries.connection import Answer
+
+Row = TypeVar("Row")
 
 DIMENSIONS: Final[Mapping[str, str]] = {
     "service": "service",
@@ -56,15 +58,15 @@ _MEASURES: Final[Mapping[str, str]] = {
     "cancelled": "sum(cancelled)",
     "incomplete": "sum(incomplete)",
     "estimated": "sum(estimated)",
-    "input": "sum(uncached_input_tokens - least(audio_input_tokens, uncached_input_tokens))",
+    "input": "sum(uncached_input_tokens - audio_input_tokens)",
     "cache_read": "sum(cache_read_tokens)",
     "cache_write_5m": "sum(cache_write_5m_tokens)",
     "cache_write_1h": "sum(cache_write_1h_tokens)",
-    "audio_input": "sum(least(audio_input_tokens, uncached_input_tokens))",
-    "output": "sum(output_tokens - least(reasoning_tokens + audio_output_tokens, output_tokens))",
+    "audio_input": "sum(audio_input_tokens)",
+    "output": "sum(output_tokens - reasoning_tokens - audio_output_tokens)",
     "reasoning": "sum(reasoning_tokens)",
-    "audio_output": "sum(least(audio_output_tokens, output_tokens - least(reasoning_tokens, output_tokens)))",
-    "cost_usd": "if(sum(priced_calls + reported_calls) = 0, NULL, sum(cost_usd))",
+    "audio_output": "sum(audio_output_tokens)",
+    "cost_usd": "if(sum(priced_calls + reported_calls) = 0 AND sum(cost_usd) = 0, NULL, sum(cost_usd))",
     "retries_cost_usd": "sum(retries_cost_usd)",
 }
 
@@ -161,6 +163,8 @@ class Ledger(Query[LedgerRow]):
         by: Dimensions of `DIMENSIONS`, and at most one of `TIMES`.
         where: Pairs of dimension and value; empty text finds calls without one.
         limit: At most this many groups. `read` refuses an answer that reaches it, so that no sum is cut.
+        closes: `close_id` of revisions of a closed month whose rows are added up: all to the N-th, the month
+            as of it; one alone, what it adjusted. None of them reads the ledger as it is now.
 
     Raises:
         ValueError: A dimension is not known, or the range does not begin and end at a full hour.
@@ -170,6 +174,7 @@ class Ledger(Query[LedgerRow]):
     by: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
     limit: int = MAX_ROWS
+    closes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (*self.by, *(name for name, _ in self.where)):
@@ -191,10 +196,14 @@ class Ledger(Query[LedgerRow]):
         conditions = "".join(
             f" AND {DIMENSIONS[name]} = {{w_{index}:String}}" for index, (name, _) in enumerate(self.where)
         )
+        source = "llm_hourly"
+        if self.closes:
+            source = "closed_hourly"
+            conditions += " AND close_id IN {closes:Array(String)}"
         # Columns of the table, whatever a sum is called.
         return f"""
             SELECT {at}, {keys}{", ".join(_MEASURES.values())}
-            FROM llm_hourly
+            FROM {source}
             WHERE {self.range.where("hour")}{conditions}
             {f"GROUP BY {groups} ORDER BY {groups}" if groups else "HAVING sum(calls) > 0"}
             LIMIT {{limit:UInt32}}
@@ -203,7 +212,8 @@ class Ledger(Query[LedgerRow]):
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""
         values = {f"w_{index}": value for index, (_, value) in enumerate(self.where)}
-        return {**self.range.parameters(), **values, "limit": self.limit}
+        closes = {"closes": list(self.closes)} if self.closes else {}
+        return {**self.range.parameters(), **values, **closes, "limit": self.limit}
 
     def row(self, values: Sequence[Any]) -> LedgerRow:
         """See `Query.row`."""
@@ -213,11 +223,19 @@ class Ledger(Query[LedgerRow]):
         return LedgerRow(keys, None if at is None else from_micros(at), *rest[len(names) :])
 
 
+class Asks(Protocol):
+    """What answers questions: `queries.connection.Store`."""
+
+    def ask(self, query: Query[Row]) -> Answer[Row]:
+        """Put one question."""
+        ...
+
+
 class LedgerTooLarge(Exception):  # noqa: N818  (reads as the sentence it makes)
     """A grouping has more groups than can be held at once."""
 
 
-def read(store: Store, query: Ledger) -> tuple[LedgerRow, ...]:
+def read(store: Asks, query: Ledger) -> tuple[LedgerRow, ...]:
     """Read a grouping whole.
 
     Raises:
@@ -234,7 +252,7 @@ def read(store: Store, query: Ledger) -> tuple[LedgerRow, ...]:
     return rows
 
 
-def stream(store: Store, query: Ledger) -> Iterator[LedgerRow]:
+def stream(store: Asks, query: Ledger) -> Iterator[LedgerRow]:
     """Read a grouping by hours or days piece by piece, in the order of time and keys.
 
     One question a day of the range, so that neither side holds more than a day, and no time limit counts

@@ -1,0 +1,86 @@
+"""The files that finance's commands read: which month, allocation rules, exchange rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promptspan_server.cli.failure import CommandError
+
+if TYPE_CHECKING:
+    from promptspan_server.finance.closed import Basis
+    from promptspan_server.queries.scope import TimeRange
+
+AllocationOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--allocation",
+        envvar="PROMPTSPAN_ALLOCATION",
+        help="Allocation rules (YAML): who pays for what.",
+        show_default=False,
+    ),
+]
+RatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rates",
+        envvar="PROMPTSPAN_RATES",
+        help="Exchange rates (YAML or CSV): amounts are shown in their currency too.",
+        show_default=False,
+    ),
+]
+
+
+def read_basis(allocation: Path | None, rates: Path | None) -> Basis:
+    """Read allocation rules and exchange rates.
+
+    Raises:
+        CommandError: A file cannot be read, or is wrong.
+    """
+    from promptspan_server.finance.allocation import AllocationError, parse_allocation
+    from promptspan_server.finance.closed import ALLOCATION_FILE, RATES_FILE, Basis
+    from promptspan_server.finance.currency import RatesError, parse_rates
+
+    texts: dict[str, str] = {}
+    rules, exchange = parse_allocation(""), None
+    try:
+        if allocation is not None:
+            texts[ALLOCATION_FILE] = read_text(allocation)
+            rules = parse_allocation(texts[ALLOCATION_FILE], allocation.name)
+        if rates is not None:
+            text = read_text(rates)
+            exchange = parse_rates(text, rates.name)
+            texts[f"{RATES_FILE}{'.csv' if rates.suffix.lower() == '.csv' else '.yaml'}"] = text
+    except (AllocationError, RatesError) as error:
+        raise CommandError(str(error)) from error
+    return Basis(texts, rules, exchange)
+
+
+def read_text(path: Path) -> str:
+    """Read a file.
+
+    Raises:
+        CommandError: It cannot be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path}: not UTF-8 text") from error
+
+
+def read_month(text: str) -> TimeRange:
+    """Read `2026-10`.
+
+    Raises:
+        CommandError: It is no month.
+    """
+    from promptspan_server.finance.ledger import month
+
+    try:
+        return month(text)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
