@@ -15,7 +15,7 @@ TELEMETRYGEN := .cache/bin/telemetrygen
 COMPOSE_MODEL := .cache/bin/compose-model
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help install demo test faults collector test-collector bench bench-sdk bench-compare bench-queries bench-store format lint typecheck browser clean
+.PHONY: help install demo test faults collector test-collector bench bench-sdk bench-compare bench-whereis bench-queries bench-store format lint typecheck browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -118,6 +118,9 @@ bench-sdk: install ## What the SDK costs its host, to plain OpenTelemetry in one
 
 bench-compare: install ## Comparisons under hourly peeking: claims without a difference, time to a verdict (BENCH_ARGS="--runs 200")
 	@$(BIN)/python benchmarks/bench_compare.py $(BENCH_ARGS)
+
+bench-whereis: install ## Planted changes, and how often the first answer is the segment (BENCH_ARGS="--runs 1000")
+	@$(BIN)/python benchmarks/bench_whereis.py $(BENCH_ARGS)
 
 bench-queries: install ## Every question of the dashboard over thirty days of calls (BENCH_ARGS="--calls 10000000")
 	@$(BIN)/python benchmarks/bench_queries.py $(BENCH_ARGS)
