@@ -15,7 +15,7 @@ TELEMETRYGEN := .cache/bin/telemetrygen
 COMPOSE_MODEL := .cache/bin/compose-model
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help install demo test faults collector test-collector bench bench-sdk bench-compare bench-whereis bench-queries bench-store format lint typecheck browser clean
+.PHONY: help install demo test faults collector test-collector bench bench-sdk bench-compare bench-whereis bench-queries bench-store bench-forecast format lint typecheck browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -130,6 +130,9 @@ bench-store: install ## What the store costs, to the engine's own floor in one r
 
 bench-drift: install ## Drift on simulated weeks: false alarms, share found, delay, beside what is commonly used
 	@$(BIN)/python benchmarks/bench_drift.py $(BENCH_ARGS)
+
+bench-forecast: install ## How often the spend forecast's interval covers what came, on recorded traffic and simulated weeks
+	@$(BIN)/python benchmarks/bench_forecast.py $(BENCH_ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 from promptspan_server.cli.backup import backup, restore
+from promptspan_server.cli.budget import app as budget
 from promptspan_server.cli.check import check
 from promptspan_server.cli.compare import compare
 from promptspan_server.cli.dashboard import dashboard
@@ -53,6 +54,7 @@ for command in (
     app.command(help=help_text(command))(command)
 app.add_typer(prices, name="prices")
 app.add_typer(export, name="export")
+app.add_typer(budget, name="budget")
 
 
 @app.callback(invoke_without_command=True)

@@ -26,6 +26,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -64,12 +65,14 @@ Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns), Field(min_leng
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """What every entry of a finance file is: no unknown keys, and frozen."""
+
     # Cost centres are often written as numbers.
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
-class Target(_Strict):
+class Target(Strict):
     """Where a cost is booked; what is not given is empty."""
 
     team: str = ""
@@ -96,7 +99,7 @@ class ShareOf(Target):
         return Target(team=self.team, cost_centre=self.cost_centre, product=self.product)
 
 
-class Match(_Strict):
+class Match(Strict):
     """Which rows a rule is about: every pattern that is given must match."""
 
     service: Patterns | None = None
@@ -120,7 +123,7 @@ class Match(_Strict):
         return all(matches(name, pattern, keys[name]) for name, pattern in self.tests)
 
 
-class Rule(_Strict):
+class Rule(Strict):
     """One rule: rows, and who pays for them."""
 
     name: str = ""
@@ -143,7 +146,7 @@ class Rule(_Strict):
         return self
 
 
-class Allocation(_Strict):
+class Allocation(Strict):
     """A parsed file of rules. Without rules everything is unallocated."""
 
     version: Literal[1] = 1
@@ -241,6 +244,17 @@ def allocate(
         else:
             for target, part in splits[id(rule)].parts(row):
                 yield Allocated(part, target, names[id(rule)], shared=True)
+
+
+def allocate_months(allocation: Allocation, rows: Iterable[LedgerRow]) -> Iterator[Allocated]:
+    """As `allocate`, of hours or days of several months: shares in proportion are those of each month.
+
+    Args:
+        allocation: The rules.
+        rows: The ledger by hours or days, in the order of time.
+    """
+    for _, group in groupby(rows, key=lambda row: row.at and (row.at.year, row.at.month)):
+        yield from allocate(allocation, group)
 
 
 def _parts(rule: Rule, weights: Mapping[str, Mapping[Target, int]]) -> dict[Target, int]:

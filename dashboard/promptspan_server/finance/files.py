@@ -1,0 +1,50 @@
+"""Where finance's files are: named by the environment, for the command line and the dashboard alike."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from promptspan_server.finance.allocation import Allocation, AllocationError, parse_allocation
+from promptspan_server.finance.budgets import BudgetError, Budgets, parse_budgets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Parsed = TypeVar("Parsed")
+
+ALLOCATION_VARIABLE: Final = "PROMPTSPAN_ALLOCATION"
+BUDGETS_VARIABLE: Final = "PROMPTSPAN_BUDGETS"
+
+
+def load_allocation(path: Path | None = None) -> Allocation:
+    """Read the allocation rules of a file, of the one in `PROMPTSPAN_ALLOCATION`, or none at all.
+
+    Raises:
+        AllocationError: The file cannot be read or taken.
+    """
+    return _load(path, ALLOCATION_VARIABLE, parse_allocation, AllocationError) or Allocation()
+
+
+def load_budgets(path: Path | None = None) -> Budgets:
+    """Read the budgets of a file, of the one in `PROMPTSPAN_BUDGETS`, or none at all.
+
+    Raises:
+        BudgetError: The file cannot be read or taken.
+    """
+    return _load(path, BUDGETS_VARIABLE, parse_budgets, BudgetError) or Budgets()
+
+
+def _load(
+    path: Path | None, variable: str, parse: Callable[[str, str], Parsed], failure: type[ValueError]
+) -> Parsed | None:
+    named = str(path) if path is not None else os.environ.get(variable, "")
+    if not named:
+        return None
+    try:
+        text = Path(named).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is no UTF-8 text"
+        raise failure(f"{named}: {reason}") from error
+    return parse(text, named)
