@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
     from clickhouse_connect.driver.client import Client
 
@@ -268,6 +270,35 @@ class Store:
             self.close()
             raise
 
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]], *, token: str | None = None) -> None:
+        """Insert rows that all have the same columns, in one block; nothing happens without rows.
+
+        Args:
+            table: A table's name, of ours.
+            rows: Values as JSON has them, and aware datetimes.
+            token: Of several inserts with the same token into a table that remembers them, the first stays.
+
+        Raises:
+            StoreUnreachable: No answer, or we are not let in.
+            QueryFailed: The store refused the rows.
+        """
+        if not rows:
+            return
+        body = "\n".join(json.dumps(row, default=_written, ensure_ascii=False) for row in rows)
+        client: Any = self._connected()
+        try:
+            with _translated(self.dsn):
+                client.raw_insert(
+                    table,
+                    column_names=list(rows[0]),
+                    insert_block=body.encode("utf-8", "replace"),
+                    fmt="JSONEachRow",
+                    settings={} if token is None else {"insert_deduplication_token": token},
+                )
+        except StoreUnreachable:
+            self.close()
+            raise
+
     def close(self) -> None:
         """Let go of the connections; the next question makes new ones."""
         with self._lock:
@@ -332,6 +363,12 @@ def _reason(message: str) -> str:
     if "ssl" in lowered or "certificate" in lowered:
         return "cannot be trusted (TLS)"
     return "cannot be reached"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+    raise TypeError(f"{type(value).__name__} has no form in the store")
 
 
 def _first_line(error: Exception) -> str:
