@@ -74,7 +74,23 @@ class Calls:
             },
         )
 
-    def plain(self, prompt: str, version: str, n: int, *, slower: float = 1.0, wrong: float = 0.0) -> None:
+    def statuses(self, trace_ids: list[str]) -> dict[str, str]:
+        found = self._client.query(
+            "SELECT trace_id, status FROM llm_calls WHERE trace_id IN {ids:Array(String)}",
+            parameters={"ids": trace_ids},
+        )
+        return dict(found.result_rows)
+
+    def plain(
+        self,
+        prompt: str,
+        version: str,
+        n: int,
+        *,
+        slower: float = 1.0,
+        wrong: float = 0.0,
+        feature: str | None = None,
+    ) -> None:
         self.insert(
             [
                 {
@@ -84,7 +100,7 @@ class Calls:
                     "output_tokens": round(math.exp(self._rng.gauss(5, 0.8))),
                     "status": "error" if self._rng.random() < wrong else "ok",
                     "user_id": f"user-{self._rng.randrange(300)}",
-                    "feature": "inbox" if self._rng.random() < 0.5 else "search",
+                    "feature": feature or ("inbox" if self._rng.random() < 0.5 else "search"),
                 }
                 for _ in range(n)
             ]
@@ -140,9 +156,31 @@ def test_scores_are_compared_where_there_are_any(
     assert score["low"] < -0.2 < score["high"] < 0
 
 
+def test_compare_says_where_a_difference_is_and_shows_calls(
+    promptspan: Run, local_store: LocalStore, calls: Calls
+) -> None:
+    for version, wrong in (("1", 0.01), ("2", 0.15)):
+        for feature in ("search", "inbox", "it's \\ {odd:String}"):
+            calls.plain(
+                "placed", version, 1200, wrong=wrong if feature.startswith("it's") else 0.01, feature=feature
+            )
+    result = promptspan("compare", "placed", "--a=1", "--b=2", "--format=json", local_store.reader)
+    answer = json.loads(result.stdout)
+    assert "of it in feature it's \\ {odd:String}" in answer["sentence"]
+    where = answer["where"][0]
+    assert where["metric"] == "error_rate"
+    assert where["segments"][0]["predicates"] == {"feature": "it's \\ {odd:String}"}
+    assert where["segments"][0]["share"] == pytest.approx(1, abs=0.2)
+    traces = where["traces"]
+    assert (len(traces["telling"]), len(traces["usual"])) == (5, 5)
+    failed = calls.statuses([*traces["telling"], *traces["usual"]])
+    assert failed == {**dict.fromkeys(traces["telling"], "error"), **dict.fromkeys(traces["usual"], "ok")}
+
+
 def test_compare_is_read_by_people_too(promptspan: Run, local_store: LocalStore, rollout: str) -> None:
     result = promptspan("compare", rollout, "--a=6", "--b=7", local_store.reader)
     assert result.stdout.splitlines()[0].startswith("7 is ")
+    assert "Where error rate differs: No segment stands out" in result.stdout
     assert "latency_p95" in result.stdout
     narrowed = promptspan(
         "compare", rollout, "--a=6", "--b=7", "--feature=search", "--format=json", local_store.reader

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from promptspan_server.analysis.whereabouts import short
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from promptspan_server.analysis.compare import Compared, Comparison
+    from promptspan_server.analysis.places import Place
 
 _ADJECTIVES = {
     "latency": ("slower", "faster"),
@@ -18,19 +23,25 @@ _MINUS, _TIMES = "\u2212", "\u00d7"
 _MOST = 3
 
 
-def sentence(comparison: Comparison, *, a: str, b: str) -> str:
+def sentence(comparison: Comparison, *, a: str, b: str, places: Sequence[Place] = ()) -> str:
     """Say what came out, in one to three sentences.
 
     Args:
         comparison: What came out.
         a: The baseline's version.
         b: The candidate's.
+        places: Where the findings are, as far as that is known.
     """
     if comparison.balance.mismatch:
         return _mismatch(comparison, b)
     if not comparison.calls_a or not comparison.calls_b:
         return f"Nothing to compare: {comparison.calls_a:,} calls of {a}, {comparison.calls_b:,} of {b}."
-    said = [_finding(each, b) for each in comparison.metrics if each.verdict in ("regressed", "improved")]
+    where = {place.compared.metric.name: short(place.located) for place in places}
+    said = [
+        _finding(each, b) + (f", {where[each.metric.name]}" if where.get(each.metric.name) else "")
+        for each in comparison.metrics
+        if each.verdict in ("regressed", "improved")
+    ]
     if comparison.verdict == "not worse":
         said = [f"{b} is not worse than {a} on any of {len(comparison.metrics)} metrics"]
     elif not said:

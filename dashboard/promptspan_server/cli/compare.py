@@ -8,6 +8,7 @@ from promptspan_server.cli.options import DsnOption, Format, FormatOption
 
 if TYPE_CHECKING:
     from promptspan_server.analysis.compare import Compared
+    from promptspan_server.analysis.places import Place
 
 FromOption = Annotated[
     str | None,
@@ -34,6 +35,9 @@ def compare(
     end: ToOption = None,
     feature: FeatureOption = None,
     share: ShareOption = None,
+    where: Annotated[
+        bool, typer.Option("--where/--no-where", help="Look for the segment that a difference is in.")
+    ] = True,
     form: FormatOption = Format.table,
     dsn: DsnOption = None,
 ) -> None:
@@ -45,7 +49,7 @@ def compare(
     import json
 
     from promptspan_server.analysis.wording import sentence
-    from promptspan_server.cli.comparing import as_object, compared, time_range
+    from promptspan_server.cli.comparing import as_object, compared, located, question, time_range
     from promptspan_server.cli.connecting import chosen_dsn, tame_driver
     from promptspan_server.queries.connection import Store
 
@@ -54,16 +58,30 @@ def compare(
     store = Store(chosen_dsn(dsn))
     try:
         comparison = compared(store, when=when, prompt=name, a=a, b=b, feature=feature, share=share)
+        places = located(store, question(when, name, a, b, feature), comparison) if where else ()
     finally:
         store.close()
     if form is Format.json:
-        print(json.dumps(as_object(comparison, prompt=name, a=a, b=b, when=when), indent=2))
+        print(json.dumps(as_object(comparison, prompt=name, a=a, b=b, when=when, places=places), indent=2))
     else:
         if form is Format.table:
-            print(sentence(comparison, a=a, b=b) + "\n")
+            print(sentence(comparison, a=a, b=b, places=places) + "\n")
+            print_places(places)
         print_metrics(comparison.metrics, a, b, form)
     if comparison.verdict in ("regressed", "invalid"):
         raise typer.Exit(1)
+
+
+def print_places(places: "tuple[Place, ...]") -> None:
+    """Print where the differences are, and calls to look at."""
+    from promptspan_server.analysis.wording import label
+
+    for place in places:
+        print(f"Where {label(place.compared)} differs: " + " ".join(place.said))
+        for name, calls in (("telling", place.telling), ("usual", place.usual)):
+            if calls:
+                print(f"  {name} traces: " + " ".join(each.trace_id for each in calls))
+        print()
 
 
 def print_metrics(metrics: "tuple[Compared, ...]", a: str, b: str, form: Format) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from promptspan_server.analysis.compare import Compared, Comparison
     from promptspan_server.analysis.metrics import Metric
+    from promptspan_server.analysis.places import Place
+    from promptspan_server.queries.arms import ArmsOf
     from promptspan_server.queries.connection import Store
     from promptspan_server.queries.scope import TimeRange
 
@@ -68,16 +70,14 @@ def compared(
     """
     from promptspan_server.analysis.compare import compare
     from promptspan_server.analysis.reading import read_arms
-    from promptspan_server.queries.arms import ArmsOf
     from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
-    from promptspan_server.queries.scope import Filter
 
     if a == b:
         raise CommandError(f"--a and --b are both {a}: two versions are compared")
     if share is not None and not 0 < share < 1:
         raise CommandError(f"--share is {b}'s share of the traffic, between 0 and 1 (0.5 is a half)")
     try:
-        arms = read_arms(store, ArmsOf(when, prompt, a, b, Filter(feature=feature)))
+        arms = read_arms(store, question(when, prompt, a, b, feature))
     except (StoreUnreachable, QueryFailed) as error:
         raise CommandError(str(error)) from error
     seen = arms.calls.sum(axis=(0, 2)) if len(arms.hours) else (0, 0)
@@ -90,7 +90,38 @@ def compared(
     return compare(arms, metrics=metrics, intended_share=share)
 
 
-def as_object(comparison: Comparison, *, prompt: str, a: str, b: str, when: TimeRange) -> dict[str, Any]:
+def located(store: Store, asked: ArmsOf, comparison: Comparison) -> tuple[Place, ...]:
+    """Find where the differences are.
+
+    Raises:
+        CommandError: The store cannot be asked.
+    """
+    from promptspan_server.analysis.places import places
+    from promptspan_server.queries.connection import StoreUnreachable
+
+    try:
+        return places(store, asked, comparison)
+    except StoreUnreachable as error:
+        raise CommandError(str(error)) from error
+
+
+def question(when: TimeRange, prompt: str, a: str, b: str, feature: str | None) -> ArmsOf:
+    """The question to the store."""
+    from promptspan_server.queries.arms import ArmsOf
+    from promptspan_server.queries.scope import Filter
+
+    return ArmsOf(when, prompt, a, b, Filter(feature=feature))
+
+
+def as_object(
+    comparison: Comparison,
+    *,
+    prompt: str,
+    a: str,
+    b: str,
+    when: TimeRange,
+    places: Sequence[Place] = (),
+) -> dict[str, Any]:
     """Say it for programs."""
     from promptspan_server.analysis.wording import sentence
 
@@ -102,13 +133,40 @@ def as_object(comparison: Comparison, *, prompt: str, a: str, b: str, when: Time
         "from": when.start.isoformat(),
         "to": when.end.isoformat(),
         "verdict": comparison.verdict,
-        "sentence": sentence(comparison, a=a, b=b),
+        "sentence": sentence(comparison, a=a, b=b, places=places),
         "observational": comparison.observational,
         "calls_a": comparison.calls_a,
         "calls_b": comparison.calls_b,
         "share": {"intended": balance.intended, "observed": _number(balance.observed), "p": balance.p},
         "alpha_per_metric": comparison.alpha,
         "metrics": [_metric(each) for each in comparison.metrics],
+        "where": [_place(each) for each in places],
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    located = place.located
+    return {
+        "metric": place.compared.metric.name,
+        "sentences": list(place.said),
+        "mix": _number(located.mix),
+        "within": _number(located.within),
+        "segments": [
+            {
+                "predicates": dict(each.predicates),
+                "also": dict(each.also),
+                "share": _number(each.share),
+                "excess": each.excess,
+                **{name: _number(getattr(each, name)) for name in ("a", "b", "rest_a", "rest_b", "z")},
+                "calls_a": each.calls_a,
+                "calls_b": each.calls_b,
+            }
+            for each in located.segments
+        ],
+        "traces": {
+            "telling": [each.trace_id for each in place.telling],
+            "usual": [each.trace_id for each in place.usual],
+        },
     }
 
 

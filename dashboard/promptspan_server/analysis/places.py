@@ -1,0 +1,93 @@
+"""Where the differences of a comparison are: the findings of two versions, each located among their calls."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from promptspan_server.analysis.locate import Located, locate
+from promptspan_server.analysis.reading_cells import read_cells
+from promptspan_server.analysis.whereabouts import sentences
+from promptspan_server.queries.connection import QueryFailed
+from promptspan_server.queries.scope import Scope
+from promptspan_server.queries.segments import Examples, Quantity, SegmentCells
+
+if TYPE_CHECKING:
+    from promptspan_server.analysis.compare import Compared, Comparison
+    from promptspan_server.queries.arms import ArmsOf
+    from promptspan_server.queries.connection import Store
+    from promptspan_server.queries.segments import ExampleRow
+
+MOST_FINDINGS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one difference of two versions is.
+
+    Attributes:
+        compared: The difference.
+        located: Where it is.
+        said: At most three sentences.
+        telling: Up to five calls of the candidate in the first segment that show it.
+        usual: Up to five that are as they should be.
+    """
+
+    compared: Compared
+    located: Located
+    said: tuple[str, ...]
+    telling: tuple[ExampleRow, ...]
+    usual: tuple[ExampleRow, ...]
+
+
+def places(store: Store, question: ArmsOf, comparison: Comparison) -> tuple[Place, ...]:
+    """Locate the first findings of a comparison, those of one quantity once.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+    """
+    wanted: dict[str, tuple[Compared, Quantity]] = {}
+    for each in comparison.metrics:
+        quantity = quantity_of(each)
+        if each.verdict in ("regressed", "improved") and quantity is not None:
+            wanted.setdefault(each.metric.source, (each, quantity))
+    chosen = list(wanted.values())[:MOST_FINDINGS]
+    if not chosen:
+        return ()
+    with ThreadPoolExecutor(len(chosen)) as pool:
+        asked = [pool.submit(_place, store, question, *each) for each in chosen]
+        found = [each.result() for each in asked]
+    return tuple(place for place in found if place is not None)
+
+
+def quantity_of(compared: Compared) -> Quantity | None:
+    """What to look for a difference in; None for scores, which few calls have."""
+    metric = compared.metric
+    if metric.kind == "score":
+        return None
+    return Quantity(metric.source, above=compared.a if metric.kind == "quantile" else None)
+
+
+def _place(store: Store, question: ArmsOf, compared: Compared, quantity: Quantity) -> Place | None:
+    """A question that fails leaves its place unknown: the comparison itself stands."""
+    narrowed = question.filter
+    a, b = (
+        Scope(question.range, replace(narrowed, prompt=question.prompt, version=version))
+        for version in (question.a, question.b)
+    )
+    rose = (compared.delta or 0.0) >= 0
+    try:
+        located = locate(read_cells(store, SegmentCells(a, b, quantity)), direction=1 if rose else -1)
+        inside = located.segments[0].predicates if located.segments else ()
+        examples = store.ask(Examples(b, quantity, inside)).rows
+    except QueryFailed:
+        return None
+    unit = "" if quantity.is_rate else compared.metric.unit
+    return Place(
+        compared=compared,
+        located=located,
+        said=sentences(located, unit=unit, a=question.a, b=question.b),
+        telling=tuple(each for each in examples if each.telling),
+        usual=tuple(each for each in examples if not each.telling),
+    )
