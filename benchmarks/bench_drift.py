@@ -55,6 +55,39 @@ INCIDENTS = (
 HEALTHY = Incident("healthy")
 
 
+@dataclass(frozen=True)
+class World:
+    """What a healthy week is like; the first is the one that the bars are about.
+
+    Attributes:
+        name: For the table.
+        memory: How much of the hours' noise is left an hour later.
+        hourly: Factor on the noise of hours.
+        daily: Factor on the effects of days.
+        swing: How far a day's traffic swings around its mean, as a share.
+        weekend: Weekend traffic to that of weekdays.
+        dispersion: Of the negative-binomial arrivals; small is bursty.
+        season: How far latency swings over the day, on the logarithm.
+    """
+
+    name: str
+    memory: float = 0.8
+    hourly: float = 1.0
+    daily: float = 1.0
+    swing: float = 0.6
+    weekend: float = 0.55
+    dispersion: float = 25.0
+    season: float = 0.0
+
+
+WORLDS = (
+    World("as written"),
+    World("calm", memory=0.5, hourly=0.5, daily=0.5, swing=0.3, weekend=1.0, dispersion=200.0),
+    World("sluggish", memory=0.95, hourly=1.3, daily=0.3, season=0.2),
+    World("moody days", memory=0.6, hourly=0.8, daily=2.0, swing=0.8, weekend=0.2, dispersion=8.0),
+)
+
+
 @dataclass
 class Weeks:
     """Five weeks of many series, shape (series, hours)."""
@@ -69,22 +102,24 @@ class Weeks:
     onset: NDArray[np.int64]
 
 
-def simulate(incident: Incident, rate: float, series: int, seed: int) -> Weeks:
+def simulate(incident: Incident, rate: float, series: int, seed: int, world: World = WORLDS[0]) -> Weeks:
     """Draw the weeks."""
     rng = np.random.default_rng(seed)
     total = BASELINE + TEST
     hours = np.arange(total, dtype=np.int64) * 3600 + 4 * 86_400  # begins on a Monday
     of_day, day = np.arange(total) % 24, np.arange(total) // 24
-    mean = rate * (1 + 0.6 * np.cos(2 * np.pi * (of_day - 15) / 24)) * np.where(day % 7 >= 5, 0.55, 1.0)
-    calls = rng.poisson(mean * rng.gamma(25, 1 / 25, (series, total)))
+    rhythm = np.cos(2 * np.pi * (of_day - 15) / 24)
+    mean = rate * (1 + world.swing * rhythm) * np.where(day % 7 >= 5, world.weekend, 1.0)
+    calls = rng.poisson(mean * rng.gamma(world.dispersion, 1 / world.dispersion, (series, total)))
     onset = BASELINE + rng.integers(24, 96, series)
     after = np.arange(total)[None, :] >= onset[:, None]
 
     def noise(hourly: float, daily: float) -> Floats:
-        steps = rng.normal(0, hourly * 0.6, (series, total))
+        hourly, daily = hourly * world.hourly, daily * world.daily
+        steps = rng.normal(0, hourly * (1 - world.memory**2) ** 0.5, (series, total))
         wave, state = np.empty((series, total)), rng.normal(0, hourly, series)
         for hour in range(total):
-            state = 0.8 * state + steps[:, hour]
+            state = world.memory * state + steps[:, hour]
             wave[:, hour] = state
         return wave + np.repeat(rng.normal(0, daily, (series, total // 24)), 24, axis=1)
 
@@ -94,7 +129,7 @@ def simulate(incident: Incident, rate: float, series: int, seed: int) -> Weeks:
         inside = sd**2 * rng.chisquare(np.maximum(calls - 1, 1)) * (calls > 1)
         return sums, inside + np.divide(sums**2, n, out=np.zeros_like(sums), where=n > 0)
 
-    latency = noise(0.05, 0.03) + after * np.log(incident.latency)
+    latency = noise(0.05, 0.03) + world.season * rhythm + after * np.log(incident.latency)
     tokens = noise(0.05, 0.04) + after * np.log(incident.tokens)
     cost = tokens + after * np.log(incident.cost)
     logit = np.log(0.01 / 0.99) + noise(0.3, 0.15)
@@ -143,8 +178,8 @@ def ours(weeks: Weeks, *, per_week: float = FALSE_ALARMS) -> dict[str, NDArray[n
     for name in ("latency", "tokens", "cost"):
         found = find_shifts(Levels(weeks.hours, weeks.calls, weeks.sums[name], weeks.squares[name]), BASELINE)
         alarms[name] = (np.abs(found.z) > limit(run_hours)) & (np.abs(found.size) > SMALLEST)
-    for name, events, factor in (("errors", weeks.errors, 2.0), ("category", weeks.category, 1.6)):
-        found = find_surges(weeks.hours, events, weeks.calls, BASELINE, factor=factor)
+    for name, events in (("errors", weeks.errors), ("category", weeks.category)):
+        found = find_surges(weeks.hours, events, weeks.calls, BASELINE)
         # Up and down share what is tolerated.
         alarms[name] = np.maximum(found.up, found.down) > np.log(2 * run_hours)
     return alarms

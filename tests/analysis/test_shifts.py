@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from promptspan_server.analysis.shifts import WINDOW, Levels, find_shifts, limit, scan
+from promptspan_server.analysis.shifts import WINDOW, Levels, exact_limit, find_shifts, limit, scan
 
 BASELINE, TEST = 14 * 24, 72
 
@@ -34,14 +34,16 @@ def test_the_limit_is_as_seldom_exceeded_as_asked_for() -> None:
     """Pure noise: the mean time to an alarm is what the limit was made for."""
     rng = np.random.default_rng(1)
     series, hours = 600, 800
-    z, _, _ = scan(
+    nothing = np.zeros((series, hours))
+    z, *_ = scan(
         rng.normal(size=(series, hours)),
         np.ones((series, hours)),
-        np.zeros((series, hours)),
+        (nothing, nothing),
         np.full(series, 0.8),
+        np.zeros(hours, dtype=bool),
         np.ones((series, hours), dtype=bool),
     )
-    over = np.abs(z) > limit(1000.0)
+    over = np.abs(z) > exact_limit(np.array(1000.0))
     first = np.where(over.any(axis=1), over.argmax(axis=1), hours)
     assert 700 < first.sum() / (first < hours).sum() < 1600
 
@@ -53,6 +55,9 @@ def test_a_step_is_found_soon_with_its_size_and_beginning() -> None:
     last = found.size[:, 44]
     assert abs(float(np.median(last)) - 0.25) < 0.06
     assert np.median(np.abs(found.onset[:, 44] - 20)) <= 3
+    held = (found.earliest[:, 44] <= 20) & (found.latest[:, 44] >= 20)
+    assert held.mean() >= 0.9
+    assert np.median(found.latest[:, 44] - found.earliest[:, 44]) <= 12
 
 
 def test_a_quiet_series_stays_quiet() -> None:
@@ -82,11 +87,13 @@ def test_hours_without_calls_are_no_evidence() -> None:
 def test_a_step_that_has_lasted_longer_than_the_window_is_usual_by_now() -> None:
     rng: Any = np.random.default_rng(6)
     hours = WINDOW + 40
-    z, _, onset = scan(
+    nothing = np.zeros((5, hours))
+    z, _, onset, *_ = scan(
         rng.normal(size=(5, hours)) + 1.0,
         np.ones((5, hours)),
-        np.zeros((5, hours)),
+        (nothing, nothing),
         np.full(5, 0.8),
+        np.zeros(hours, dtype=bool),
         np.ones((5, hours), dtype=bool),
     )
     assert (onset[:, -1] >= hours - WINDOW).all()

@@ -1,0 +1,463 @@
+"""Drift: does a version of a prompt still do what it has been doing?
+
+Every signal of every version is judged against its own past, hour by hour. Two numbers are the user's: how
+many false alarms a week are tolerated over all series together, and the smallest change that matters. The
+limit of each series follows: with m series and B false alarms a week, chance may exceed it once in m * 168
+/ B hours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from promptspan_server.analysis.observed import HOUR_S, Means, Observed, Rates, Who
+from promptspan_server.analysis.shifts import Levels, find_shifts, limit
+from promptspan_server.analysis.surges import find_surges, onsets_of_surge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from promptspan_server.analysis.arms import Floats
+    from promptspan_server.analysis.changes import Change
+
+Verdict = Literal["drift", "stable", "too little data"]
+WEEK_H = 168
+_LEAST_CALLS = 100  # in the baseline
+_LEAST_HOURS = 48  # of the baseline, with calls
+_EPISODE_H = 6  # alarms this close are one
+_LATELY_H = 12
+_NORMAL_95 = 1.96
+_TAILS = ("latency_tail", "short_answers", "long_answers")
+_CATEGORIES = ("finish_reason:", "model:")
+# Whether more of it is bad news; of anything else, nobody can say.
+_WORSE_IF_MORE = ("latency", "cost", "latency_tail")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The user's two numbers.
+
+    Attributes:
+        false_alarms_per_week: Tolerated in a week over all series together, above 0.
+        smallest_change: The smallest change of latency, tokens and cost that matters, as a share: 0.1 is
+            10 %. Rates are small numbers and matter from five times that (x1.5), shares of categories from
+            0.3 of it in points (3 points).
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    false_alarms_per_week: float = 1.0
+    smallest_change: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.false_alarms_per_week > 0:
+            raise ValueError("the false alarms tolerated in a week are a number above 0")
+        if not 0 < self.smallest_change <= 10:
+            raise ValueError("the smallest change that matters is a share above 0, 0.1 for 10 %")
+
+    @property
+    def rate_factor(self) -> float:
+        """The smallest factor of a rate that matters."""
+        return 1 + 5 * self.smallest_change
+
+    @property
+    def share_points(self) -> float:
+        """The smallest difference of a share that matters, 0 to 1."""
+        return 0.3 * self.smallest_change
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is said of one series.
+
+    Attributes:
+        who: The version.
+        signal: `latency`, `input_tokens`, `output_tokens`, `cost` (geometric means); `error_rate`,
+            `FLAG_rate`, `truncated_rate` (shares of calls); `latency_tail` (share slower than the frozen 95th
+            percentile), `short_answers`, `long_answers`; `finish_reason:...`, `model:...` (shares).
+        verdict: Whether it drifts.
+        reason: Why there is too little data, else empty.
+        value: Since the change (all judged hours if there is none): ms, tokens, USD, or a share of 0 to 1.
+        expected: What its own past makes expect in the same hours.
+        ratio: `value / expected`; None where nothing is expected.
+        low, high: Ends of the 95 % interval of `ratio`.
+        since_s: When the change began, seconds since the epoch, UTC.
+        since_low_s, since_high_s: Ends of its 95 % interval, whole hours.
+        until_s: When it ended; None while it goes on.
+        n: Calls since the change.
+        baseline_days: How many days say what is usual.
+        strength: Evidence in parts of what the limit asks for; above 1 is drift.
+        limit: Of a tail, the frozen quantile in ms or tokens.
+        changed: What else changed at that time, if that was asked.
+    """
+
+    who: Who
+    signal: str
+    verdict: Verdict
+    reason: str = ""
+    value: float | None = None
+    expected: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    since_s: int | None = None
+    since_low_s: int | None = None
+    since_high_s: int | None = None
+    until_s: int | None = None
+    n: int = 0
+    baseline_days: int = 0
+    strength: float = 0.0
+    limit: float | None = None
+    changed: tuple[Change, ...] = ()
+
+    @property
+    def delta(self) -> float | None:
+        """Value minus expected, in the signal's unit."""
+        return None if self.value is None or self.expected is None else self.value - self.expected
+
+    @property
+    def of_share(self) -> bool:
+        """Whether the signal is a share of calls."""
+        return self.signal not in ("latency", "input_tokens", "output_tokens", "cost")
+
+    @property
+    def worse(self) -> bool | None:
+        """Whether it became worse; None where more is neither good nor bad."""
+        delta = self.delta
+        judged = self.signal.endswith("_rate") or self.signal in _WORSE_IF_MORE
+        return None if delta is None or not judged else delta > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What came out.
+
+    Attributes:
+        findings: One for each series: drift first, the strongest first; then too little data; then stable.
+        series: How many series were judged together.
+        wanted: The numbers that it was asked with.
+        run_hours: Hours after which chance exceeds the limit of one series once on average.
+    """
+
+    findings: tuple[Finding, ...]
+    series: int
+    wanted: Wanted
+    run_hours: float
+
+    @property
+    def drifting(self) -> tuple[Finding, ...]:
+        """Findings with the verdict `drift`."""
+        return tuple(each for each in self.findings if each.verdict == "drift")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Series of one kind whose baselines end in the same hour."""
+
+    rows: list[int]
+    baseline: int
+
+
+def find_drift(observed: Observed, wanted: Wanted | None = None) -> Drift:
+    """Judge every series against its own past.
+
+    A version that is younger than the baseline begins is judged from a week after its first call on; one with
+    less than a week, or with hardly any calls, has too little data.
+
+    Args:
+        observed: What versions did.
+        wanted: The user's two numbers.
+    """
+    wanted = wanted or Wanted()
+    findings: list[Finding] = []
+    rates, thin = _judgeable(observed, observed.rates.of, observed.rates.calls)
+    findings += thin
+    means, thin = _judgeable(observed, observed.means.of, observed.means.calls)
+    findings += thin
+    series = sum(len(part.rows) for part in (*rates, *means))
+    run_hours = max(series, 1) * WEEK_H / wanted.false_alarms_per_week
+    for part in means:
+        findings += _judge_means(observed, observed.means, part, wanted, run_hours)
+    for part in rates:
+        findings += _judge_rates(observed, observed.rates, part, wanted, run_hours)
+    order = {"drift": 0, "too little data": 1, "stable": 2}
+    chosen = _without_repeats(findings)
+    chosen.sort(
+        key=lambda each: (
+            order[each.verdict],
+            -each.strength,
+            each.who.prompt,
+            each.who.version or "",
+            each.signal,
+        )
+    )
+    return Drift(tuple(chosen), series, wanted, run_hours)
+
+
+def _judgeable(
+    observed: Observed, of: tuple[tuple[int, str], ...], calls: Floats
+) -> tuple[list[_Part], list[Finding]]:
+    """Group series by the end of their baselines; those with too little data are findings already."""
+    thin: list[Finding] = []
+    parts: dict[int, list[int]] = {}
+    if not len(calls):
+        return [], []
+    seen = observed.calls > 0
+    first = np.where(seen.any(axis=1), seen.argmax(axis=1), len(observed.hours))
+    total = np.concatenate([np.zeros((len(calls), 1)), np.cumsum(calls, axis=1)], axis=1)
+    with_calls = np.concatenate([np.zeros((len(calls), 1)), np.cumsum(calls > 0, axis=1)], axis=1)
+    for row, (number, signal) in enumerate(of):
+        # Whole days: what days differ by is measured in them.
+        end = max(observed.begin, -(-(int(first[number]) + WEEK_H) // 24) * 24)
+        last = len(observed.hours)
+        reason = ""
+        if end >= last:
+            days = (last - int(first[number])) // 24
+            reason = f"{days} day{'' if days == 1 else 's'} old, 7 are needed to know what is usual"
+        elif not total[row, -1]:
+            # Nothing of it was ever reported: there is no such series.
+            continue
+        elif total[row, end] < _LEAST_CALLS or with_calls[row, end] < _LEAST_HOURS:
+            reason = (
+                f"{total[row, end]:,.0f} calls in {with_calls[row, end]:.0f} hours of the baseline,"
+                f" {_LEAST_CALLS} in {_LEAST_HOURS} are needed"
+            )
+        elif total[row, -1] == total[row, end]:
+            reason = "no calls in the time that is judged"
+        if not reason:
+            parts.setdefault(end, []).append(row)
+        elif not signal.startswith(_CATEGORIES) and signal not in _TAILS and total[row, -1]:
+            n = int(total[row, -1] - total[row, min(end, last)])
+            thin.append(Finding(observed.who[number], signal, "too little data", reason, n=n))
+    return [_Part(rows, end) for end, rows in sorted(parts.items())], thin
+
+
+def _judge_means(
+    observed: Observed, means: Means, part: _Part, wanted: Wanted, run_hours: float
+) -> Iterator[Finding]:
+    calls, sums, squares = (cells[part.rows] for cells in (means.calls, means.sums, means.squares))
+    found = find_shifts(Levels(observed.hours, calls, sums, squares), part.baseline)
+    bound = float(limit(run_hours))
+    strength = np.abs(found.z) / bound
+    over = (strength > 1) & (np.abs(found.size) >= np.log1p(wanted.smallest_change))
+    after = slice(part.baseline, None)
+    mean = np.divide(sums, calls, out=np.zeros_like(sums), where=calls > 0)[:, after]
+    for at, row in enumerate(part.rows):
+        number, signal = means.of[row]
+        n = calls[at, after]
+        episode = _episode(over[at], strength[at])
+        begin, stop, until, interval = 0, len(n), None, None
+        if episode is not None:
+            peak, _ = episode
+            begin = int(found.onset[at, peak])
+            stop = _end_of_change(mean[at] - found.expected[at], n, begin, peak)
+            until = stop if stop < len(n) else None
+            interval = int(found.earliest[at, peak]), int(found.latest[at, peak])
+        weight = n[begin:stop]
+        count = weight.sum()
+        value = float((mean[at, begin:stop] * weight).sum() / max(count, 1))
+        expected = float((found.expected[at, begin:stop] * weight).sum() / max(count, 1))
+        low = high = None
+        if episode is not None:
+            error = abs(found.size[at, episode[0]] / found.z[at, episode[0]])
+            low, high = (float(np.exp(value - expected + sign * _NORMAL_95 * error)) for sign in (-1, 1))
+        yield _finding(
+            observed,
+            part,
+            number,
+            signal,
+            drifts=episode is not None and abs(value - expected) >= np.log1p(wanted.smallest_change),
+            value=_unlogged(value, signal),
+            expected=_unlogged(expected, signal),
+            ratio=float(np.exp(value - expected)),
+            low=low,
+            high=high,
+            begin=begin,
+            until=until,
+            interval=interval,
+            n=int(count),
+            strength=float(strength[at, episode[0]] if episode else strength[at].max(initial=0.0)),
+        )
+
+
+def _judge_rates(
+    observed: Observed, rates: Rates, part: _Part, wanted: Wanted, run_hours: float
+) -> Iterator[Finding]:
+    events, calls = rates.events[part.rows], rates.calls[part.rows]
+    categorical = np.array([rates.of[row][1].startswith(_CATEGORIES) for row in part.rows])
+    # Of a value that most calls have, those without it are the rarer and tell more.
+    common = categorical & (
+        events[:, : part.baseline].sum(axis=1) > 0.5 * calls[:, : part.baseline].sum(axis=1)
+    )
+    counted = np.where(common[:, None], calls - events, events)
+    found = find_surges(observed.hours, counted, calls, part.baseline)
+    bound = float(np.log(2 * run_hours))  # up and down share what is tolerated
+    strength = np.maximum(found.up, found.down) / bound
+    after = slice(part.baseline, None)
+    for at, row in enumerate(part.rows):
+        number, signal = rates.of[row]
+        n, y, due = calls[at, after], counted[at, after], found.expected[at]
+        up = found.up[at] >= found.down[at]
+        episode = _episode(strength[at] > 1, strength[at])
+        begin, stop, until, interval = 0, len(n), None, None
+        if episode is not None:
+            peak = episode[0]
+            begin = int((found.onset_up if up[peak] else found.onset_down)[at, peak])
+            stop = _end_of_surge(y, due, begin, peak)
+            until = stop if stop < len(n) else None
+            interval = onsets_of_surge(y, due, begin, peak, found.overdispersion[at])
+        asked, seen, usual = (float(part_[begin:stop].sum()) for part_ in (n, y, due))
+        if common[at]:
+            seen, usual = asked - seen, asked - usual
+        value, expected = seen / max(asked, 1), usual / max(asked, 1)
+        ratio = seen / usual if usual > 0 else None
+        low = high = None
+        matters = False
+        if episode is not None and ratio is not None:
+            low, high = _rate_interval(
+                seen, usual, asked, found.overdispersion[at] / max(stop - begin, 1) ** 0.5
+            )
+            enough = wanted.share_points if categorical[at] else 0.0
+            factor = 1.0 if categorical[at] else wanted.rate_factor
+            matters = abs(value - expected) >= enough and (ratio >= factor or ratio <= 1 / factor)
+        yield _finding(
+            observed,
+            part,
+            number,
+            signal,
+            drifts=matters,
+            value=value,
+            expected=expected,
+            ratio=ratio,
+            low=low,
+            high=high,
+            begin=begin,
+            until=until,
+            interval=interval,
+            n=int(asked),
+            strength=float(strength[at, episode[0]] if episode else strength[at].max(initial=0.0)),
+        )
+
+
+def _finding(
+    observed: Observed,
+    part: _Part,
+    number: int,
+    signal: str,
+    *,
+    drifts: bool,
+    begin: int,
+    until: int | None,
+    interval: tuple[int, int] | None,
+    value: float,
+    expected: float,
+    ratio: float | None,
+    low: float | None,
+    high: float | None,
+    n: int,
+    strength: float,
+) -> Finding:
+    def moment(hour: int) -> int:
+        return int(observed.hours[0]) + (part.baseline + hour) * HOUR_S
+
+    since = moment(begin) if drifts else None
+    ends = (moment(interval[0]), moment(interval[1])) if drifts and interval else (None, None)
+    first = int((observed.calls[number] > 0).argmax())
+    return Finding(
+        who=observed.who[number],
+        signal=signal,
+        verdict="drift" if drifts else "stable",
+        value=value,
+        expected=expected,
+        ratio=ratio,
+        low=low if drifts else None,
+        high=high if drifts else None,
+        since_s=since,
+        since_low_s=ends[0],
+        since_high_s=ends[1],
+        until_s=moment(until) if drifts and until is not None else None,
+        n=n,
+        baseline_days=(part.baseline - first) // 24,
+        strength=strength if drifts else min(strength, 1.0),
+        limit=observed.limits.get((number, signal)),
+    )
+
+
+def _episode(over: NDArray[np.bool_], strength: Floats) -> tuple[int, int] | None:
+    """The latest run of alarms: the hour of the strongest evidence, the hour of the first alarm."""
+    alarms = np.flatnonzero(over)
+    if not len(alarms):
+        return None
+    breaks = np.flatnonzero(np.diff(alarms) > _EPISODE_H)
+    first = int(alarms[breaks[-1] + 1]) if len(breaks) else int(alarms[0])
+    run = alarms[alarms >= first]
+    return int(run[strength[run].argmax()]), first
+
+
+def _end_of_change(rest: Floats, calls: Floats, begin: int, peak: int) -> int:
+    """The hour in which a level was back at what is usual, or the number of hours if it goes on."""
+    return _end(rest * calls, calls, begin, peak)
+
+
+def _end_of_surge(events: Floats, due: Floats, begin: int, peak: int) -> int:
+    return _end(events - due, due, begin, peak)
+
+
+def _end(excess: Floats, weight: Floats, begin: int, peak: int) -> int:
+    size = excess[begin : peak + 1].sum() / max(weight[begin : peak + 1].sum(), 1e-9)
+    hours = len(excess)
+    # Twelve hours that are nearer to usual than to the change, as a whole and each third of them.
+    for hour in range(peak + 1, hours - _LATELY_H + 1):
+        thirds = [slice(hour + part * 4, hour + part * 4 + 4) for part in range(3)]
+        levels = [excess[part].sum() / max(weight[part].sum(), 1e-9) for part in thirds]
+        if all(abs(level) < abs(size) / 2 for level in levels):
+            return hour
+    return hours
+
+
+def _rate_interval(seen: float, usual: float, asked: float, overdispersion: float) -> tuple[float, float]:
+    """95 % interval of a rate's ratio to what is expected: Wilson's on the logarithm, with overdispersion."""
+    relative = 1 / max(seen, 0.5) * max(1 - seen / max(asked, 1), 0.05) + overdispersion / 4
+    width = _NORMAL_95 * relative**0.5
+    ratio = max(seen, 0.5) / usual
+    return float(ratio * np.exp(-width)), float(ratio * np.exp(width))
+
+
+def _unlogged(mean_log: float, signal: str) -> float:
+    value = float(np.exp(mean_log))
+    return value / 1e9 if signal == "cost" else max(value - 1, 0.0)
+
+
+def _without_repeats(findings: list[Finding]) -> list[Finding]:
+    """Say a thing once.
+
+    One finding a version for the values of a category, which move together; and none of a whole prompt where
+    a version of it has the same.
+    """
+    strongest: dict[tuple[Who, str], Finding] = {}
+    for each in findings:
+        if each.verdict == "drift" and each.signal.startswith(_CATEGORIES):
+            key = each.who, each.signal.partition(":")[0]
+            if key not in strongest or each.strength > strongest[key].strength:
+                strongest[key] = each
+    of_versions = {
+        (each.who.prompt, each.signal)
+        for each in findings
+        if each.verdict == "drift" and each.who.version is not None
+    }
+    kept: list[Finding] = []
+    for each in findings:
+        if each.verdict == "drift":
+            kind = each.signal.partition(":")[0]
+            if each.signal.startswith(_CATEGORIES) and strongest[each.who, kind] is not each:
+                continue
+            if each.who.version is None and (each.who.prompt, each.signal) in of_versions:
+                continue
+        kept.append(each)
+    return kept

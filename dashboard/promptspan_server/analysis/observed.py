@@ -1,0 +1,243 @@
+"""What versions of prompts did, hour by hour, as the arrays that drift is looked for in."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from promptspan_server.queries.drift import CATEGORIES, MOMENTS, OUTCOMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from promptspan_server.analysis.arms import Floats
+    from promptspan_server.queries.connection import Store
+    from promptspan_server.queries.drift import VersionHours
+
+HOUR_S = 3600
+TRUNCATED = "length"  # the finish reason of an answer that was cut at its limit
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """What a series is about.
+
+    Attributes:
+        prompt: Name of the prompt.
+        version: Its version, None for all versions together.
+    """
+
+    prompt: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Series of counted calls.
+
+    Attributes:
+        of: Index into `Observed.who` and name of the signal, for each series.
+        events: Calls that it happened to, shape (series, hours).
+        calls: Calls that it could have happened to, same shape.
+    """
+
+    of: tuple[tuple[int, str], ...]
+    events: Floats
+    calls: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Series of moments of natural logarithms (of ms + 1, tokens + 1, 1e-9 USD + 1).
+
+    Attributes:
+        of: Index into `Observed.who` and name of the signal, for each series.
+        calls: Calls with the quantity, shape (series, hours).
+        sums: Sums, same shape.
+        squares: Sums of squares, same shape.
+    """
+
+    of: tuple[tuple[int, str], ...]
+    calls: Floats
+    sums: Floats
+    squares: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Versions over time.
+
+    Attributes:
+        hours: Starts of the hours without gaps, seconds since the epoch, UTC, shape (hours,).
+        begin: Index of the first hour that is judged.
+        who: The versions; and the prompts of several versions, over all of them.
+        calls: Calls, shape (who, hours).
+        rates: Errors, flags, categories, tails.
+        means: Latency, tokens, cost.
+        limits: Of a tail's series (index into `who`, signal): the frozen quantile, in ms or tokens.
+    """
+
+    hours: NDArray[np.int64]
+    begin: int
+    who: tuple[Who, ...]
+    calls: Floats
+    rates: Rates
+    means: Means
+    limits: Mapping[tuple[int, str], float]
+
+
+def read_observed(store: Store, question: VersionHours) -> Observed:
+    """Read what versions did.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+        QueryFailed: The store refused a question.
+    """
+    texts = (question.cells(), question.tails(), *(question.category(column) for column in CATEGORIES))
+    parameters = question.parameters()
+    with ThreadPoolExecutor(len(texts)) as pool:
+        asked = [pool.submit(store.table, text, parameters) for text in texts]
+        cells, tails, *categories = (each.result() for each in asked)
+    first = int(question.range.start.timestamp()) // HOUR_S * HOUR_S
+    hours = np.arange(first, int(question.range.end.timestamp()), HOUR_S, dtype=np.int64)
+    begin = (int(question.begin.timestamp()) - first) // HOUR_S
+    return assemble(hours, begin, cells, tails, dict(zip(CATEGORIES, categories, strict=True)))
+
+
+def assemble(
+    hours: NDArray[np.int64], begin: int, cells: Any, tails: Any, categories: Mapping[str, Any]
+) -> Observed:
+    """Put the store's answers on one grid of hours.
+
+    Args:
+        hours: The grid.
+        begin: Index of the first hour that is judged.
+        cells: `pyarrow.Table`, like the others: see `VersionHours.cells`.
+        tails: See `VersionHours.tails`.
+        categories: See `VersionHours.category`, by column.
+    """
+    who = [Who(*pair) for pair in _pairs(cells)]
+    index = {each: number for number, each in enumerate(who)}
+    grids = {
+        name: _grid(cells, name, hours)
+        for name in (
+            "calls",
+            *OUTCOMES,
+            *(f"{q}_{part}" for q in MOMENTS for part in ("n", "sum", "squares")),
+        )
+    }
+    calls = grids["calls"]
+    rates = [
+        (number, name, grids[name][number], calls[number]) for name in OUTCOMES for number in index.values()
+    ]
+    counted: dict[tuple[int, str], Floats] = {}
+    for column, signal in (
+        ("flags", "{}_rate"),
+        ("finish_reasons", "finish_reason:{}"),
+        ("models", "model:{}"),
+    ):
+        table = categories[column]
+        of = _grid(table, "n", hours)
+        for row, (pair, value) in enumerate(
+            zip(_pairs(table), table.column("value").to_pylist(), strict=True)
+        ):
+            number = index.get(Who(*pair))
+            if number is None:
+                continue
+            name = (
+                "truncated_rate"
+                if signal.format(value) == f"finish_reason:{TRUNCATED}"
+                else signal.format(value)
+            )
+            known = counted.get((number, name))
+            # Truncation is told by a flag and by a finish reason, of the same calls.
+            counted[number, name] = of[row] if known is None else np.maximum(known, of[row])
+    rates += [(number, name, n, calls[number]) for (number, name), n in counted.items()]
+    limits: dict[tuple[int, str], float] = {}
+    for signal, events, exposure, limit in (
+        ("latency_tail", "slow", "timed", "slow_limit"),
+        ("short_answers", "short", "counted", "short_limit"),
+        ("long_answers", "long", "counted", "long_limit"),
+    ):
+        beyond, asked = _grid(tails, events, hours), _grid(tails, exposure, hours)
+        for row, (pair, edge) in enumerate(zip(_pairs(tails), tails.column(limit).to_pylist(), strict=True)):
+            number = index.get(Who(*pair))
+            if number is not None and asked[row].any():
+                rates.append((number, signal, beyond[row], asked[row]))
+                limits[number, signal] = edge
+    means = [
+        (number, name, *(grids[f"{name}_{part}"][number] for part in ("n", "sum", "squares")))
+        for name in MOMENTS
+        for number in index.values()
+    ]
+    _add_whole_prompts(who, calls_of := list(calls), rates, means)
+    rates = [each for each in rates if each[1] not in OUTCOMES or each[2].any() or each[1] == "error_rate"]
+    empty = np.zeros((0, len(hours)))
+    return Observed(
+        hours=hours,
+        begin=begin,
+        who=tuple(who),
+        calls=np.array(calls_of) if calls_of else empty,
+        rates=Rates(
+            tuple((each[0], each[1]) for each in rates),
+            *(np.array([each[part] for each in rates]) if rates else empty for part in (2, 3)),
+        ),
+        means=Means(
+            tuple((each[0], each[1]) for each in means),
+            *(np.array([each[part] for each in means]) if means else empty for part in (2, 3, 4)),
+        ),
+        limits=limits,
+    )
+
+
+def _add_whole_prompts(
+    who: list[Who], calls: list[Floats], rates: list[tuple[Any, ...]], means: list[tuple[Any, ...]]
+) -> None:
+    """Add all versions of a prompt together, where there are several: a past when a version has none."""
+    members: dict[str, list[int]] = {}
+    for number, each in enumerate(who):
+        members.setdefault(each.prompt, []).append(number)
+    whole: dict[int, int] = {}
+    for prompt, numbers in members.items():
+        if len(numbers) > 1:
+            whole |= dict.fromkeys(numbers, len(who))
+            who.append(Who(prompt, None))
+            calls.append(np.sum([calls[number] for number in numbers], axis=0))
+    for series in (rates, means):
+        sums: dict[tuple[int, str], list[Floats]] = {}
+        for number, name, *parts in series:
+            # Tails are frozen at a version's own quantile: there is nothing to add up.
+            if number in whole and name not in ("latency_tail", "short_answers", "long_answers"):
+                known = sums.get((whole[number], name))
+                added = parts if known is None else [a + b for a, b in zip(known, parts, strict=True)]
+                sums[whole[number], name] = added
+        for (number, name), parts in sums.items():
+            # A version without the flag or the value asked as often.
+            exposure = [parts[0], calls[number]] if series is rates else parts
+            series.append((number, name, *exposure))
+
+
+def _pairs(table: Any) -> Iterable[tuple[str, str]]:
+    return zip(
+        table.column("prompt_name").to_pylist(), table.column("prompt_version").to_pylist(), strict=True
+    )
+
+
+def _grid(table: Any, name: str, hours: NDArray[np.int64]) -> Floats:
+    """Put lists of values by hour on the grid, shape (rows, hours)."""
+    filled = np.zeros((table.num_rows, len(hours)))
+    if not table.num_rows:
+        return filled
+    lists = table.column("hour_s").combine_chunks()
+    lengths: NDArray[np.int64] = np.diff(lists.offsets.to_numpy())
+    row: NDArray[np.int64] = np.repeat(np.arange(table.num_rows, dtype=np.int64), lengths)
+    at = (lists.flatten().to_numpy().astype(np.int64) - hours[0]) // HOUR_S
+    values = table.column(name).combine_chunks().flatten().to_numpy()
+    inside = (at >= 0) & (at < len(hours))
+    filled[row[inside], at[inside]] = values[inside]
+    return filled
