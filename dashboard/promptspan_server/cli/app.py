@@ -26,6 +26,7 @@ from promptspan_server.cli.mark import mark
 from promptspan_server.cli.migrate import migrate
 from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
+from promptspan_server.cli.spend import spend
 from promptspan_server.cli.up import up
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ for command in (
     query,
     mark,
     compare,
+    spend,
     check,
     doctor,
     backup,

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from promptspan_server.cli.finance_options import AllocationOption, BudgetsOption
+from promptspan_server.cli.finance_files import AllocationOption
+from promptspan_server.cli.finance_options import BudgetsOption
 from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.options import DsnOption, Format, FormatOption
 

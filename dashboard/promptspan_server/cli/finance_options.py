@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
     from promptspan_server.queries.connection import Store
 
-AllocationOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--allocation",
-        envvar="PROMPTSPAN_ALLOCATION",
-        help="Rules that book calls on teams, cost centres and products (YAML). Default: none.",
-        show_default=False,
-    ),
-]
 BudgetsOption = Annotated[
     Path | None,
     typer.Option("--budgets", envvar="PROMPTSPAN_BUDGETS", help="The budgets (YAML).", show_default=False),

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import openpyxl
+import pytest
+
+from pricing.test_ledger import settle
+from promptspan_server.cli.app import invoke
+from promptspan_server.cli.failure import CommandError
+from promptspan_server.finance.ledger import month
+from promptspan_server.finance.outcomes import Avoidable, Outcomes, Users
+from promptspan_server.pricing.sync import sync_prices
+from promptspan_server.queries.scope import Filter, Scope, TimeRange
+from promptspan_server.store.executor import ClientExecutor
+from queries.live_store import ago
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from queries.live_store import LiveStore
+
+MONTH = f"{ago(8):%Y-%m}"
+HOSTILE = '=HYPERLINK("http://x")\n,\'"'
+RULES = """
+rules:
+  - {match: {feature: chat}, to: {team: chat}}
+  - {match: {feature: search}, to: {team: search}}
+  - {match: {feature: shared}, split_by: spend}
+"""
+
+
+@pytest.fixture(scope="module")
+def spent(live: LiveStore) -> LiveStore:
+    """Four features, one with a hostile name, one without a price; users, scores, texts, a cache."""
+    at = ago(8, 9)
+    calls: list[dict[str, Any]] = []
+    for n in range(12):
+        feature = ("chat", "search", "shared", HOSTILE)[n % 4]
+        calls.append(
+            live.call(
+                at + timedelta(minutes=n),
+                feature=feature,
+                prompt_name="spend",
+                user_id=f"u{n % 5}",
+                input_tokens=2_000 + 7 * n,
+                cache_read_tokens=1_000 if n < 6 else 0,
+                finish_reasons=["length" if n == 1 else "stop"],
+            )
+        )
+    calls.append(
+        live.call(at, feature="unknown", request_model="nobody-knows", response_model="nobody-knows")
+    )
+    live.insert("llm_calls", *calls[:-1])
+    live.insert("llm_calls", calls[-1])
+    for n, call in enumerate(calls[:8]):
+        who = {name: call[name] for name in ("trace_id", "span_id", "ts")}
+        live.insert("scores", {**who, "name": "useful", "value": n % 4 / 3, "source_id": str(n)})
+        live.insert("llm_texts", {**who, "input_text": f"question {n % 3}", "output_text": "answer"})
+    executor = ClientExecutor(live.writer)
+    sync_prices(executor)
+    settle(executor)
+    return live
+
+
+def month_sum(store: LiveStore) -> Decimal:
+    found = month(MONTH)
+    bounds = f"ts >= '{found.start:%F %T}' AND ts < '{found.end:%F %T}' AND billable"
+    return store.value(f"SELECT sum(ifNull(cost_usd, 0)) FROM llm_costs WHERE {bounds}")
+
+
+def run(store: LiveStore, *arguments: str) -> int:
+    return invoke(["spend", "--month", MONTH, "--dsn", store.dsn, *arguments])
+
+
+@pytest.mark.parametrize("by", ["feature", "team", "version", "tags"])
+def test_the_command_sums_to_the_ledger_by_any_grouping(
+    spent: LiveStore, by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULES)
+    assert run(spent, "--by", by, "--format", "json", "--allocation", str(rules)) == 0
+    rows = json.loads(capsys.readouterr().out, parse_float=Decimal, parse_int=Decimal)
+    assert sum((row["cost_usd"] or 0 for row in rows), Decimal(0)) == month_sum(spent)
+    for row in rows:
+        parts = sum((row[f"{name}_usd"] for name in ("volume", "mix", "tokens", "price")), Decimal(0))
+        assert row["change_usd"] == parts == (row["cost_usd"] or 0) - (row["before_usd"] or 0)
+
+
+def test_files_hold_every_digit_and_no_formula(
+    spent: LiveStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / f"spend.{ending}" for ending in ("csv", "parquet", "xlsx")]
+    for file in files:
+        assert run(spent, "--output", str(file)) == 0
+    whole = month_sum(spent)
+    sums = duckdb.sql(f"SELECT sum(cost_usd), any_value(typeof(cost_usd)) FROM '{files[1]}'")
+    assert sums is not None
+    assert sums.fetchall() == [(whole, "DECIMAL(38,9)")]
+    with files[0].open(newline="") as lines:
+        table = list(csv.DictReader(lines))
+    assert sum((Decimal(row["cost_usd"]) for row in table if row["cost_usd"]), Decimal(0)) == whole
+    assert "'" + HOSTILE in {row["feature"] for row in table}
+    sheet = openpyxl.load_workbook(files[2]).active
+    assert sheet is not None
+    header, *cells = sheet.iter_rows()
+    names = [cell.value for cell in header]
+    costs = [row[names.index("cost_usd")].value for row in cells]
+    assert sum((Decimal(repr(cost)) for cost in costs if cost is not None), Decimal(0)) == whole
+    assert {row[0].data_type for row in cells if row[0].value} == {"s"}
+    assert HOSTILE in [row[0].value for row in cells]
+    assert "spend.csv" in capsys.readouterr().out
+
+
+def test_unknown_cost_is_empty_and_the_sentence_says_how_much_is_known(
+    spent: LiveStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(spent, "--where", "feature=unknown", "--format", "csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["calls"], row["unpriced_calls"], row["cost_usd"], row["cost_per_call_usd"]) == (
+        "1",
+        "1",
+        "",
+        "",
+    )
+    assert run(spent, "--where", "feature=unknown") == 0
+    assert "Unknown USD" in capsys.readouterr().out
+    assert run(spent, "--where", "feature=chat", "--what-if", "openai/gpt-4o") == 0
+    said = capsys.readouterr().out
+    assert "100.0 % of 3 calls priced" in said
+    assert "On openai/gpt-4o the same tokens: " in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--by", "colour"), "not by 'colour'"),
+        (("--where", "feature"), "as feature=inbox"),
+        (("--where", "colour=red"), "no dimension 'colour'"),
+        (("--output", "spend.txt"), "has to end in"),
+        (("--allocation", "/nowhere.yaml"), "No such file"),
+        (("--what-if", "no/such"), "no such model"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(spent: LiveStore, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message) as caught:
+        run(spent, *arguments)
+    assert "\n" not in caught.value.message
+
+
+def test_budgets_are_checked_against_the_ledger(
+    spent: LiveStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "budgets.yaml"
+    file.write_text("budgets:\n  - {name: quarter, amount: 1000, period: quarter, owner: o}\n")
+    check = ["budget", "check", "--budgets", str(file), "--dsn", spent.dsn, "--format", "json"]
+    assert invoke(check) == 0
+    (row,) = json.loads(capsys.readouterr().out, parse_float=Decimal)
+    assert (row["state"], row["owner"]) == ("ok", "o")
+    assert row["end_low_usd"] <= row["end_usd"] <= row["end_high_usd"]
+    file.write_text("budgets:\n  - {name: tiny, amount: 0.000000001, period: quarter}\n")
+    assert invoke(check) == (1 if row["spent_usd"] else 0)
+    capsys.readouterr()
+    assert invoke(["budget", "list", "--budgets", str(file)]) == 0
+    assert "everything" in capsys.readouterr().out
+
+
+def test_users_outcomes_and_what_could_have_been_avoided(spent: LiveStore) -> None:
+    scope = Scope(TimeRange(ago(8, 8), ago(8, 11)), Filter(prompt="spend"))
+    whole = spent.value("SELECT sum(cost_usd) FROM llm_costs WHERE prompt_name = 'spend'")
+    (users,) = spent.reader.ask(Users(scope)).rows
+    assert (users.users, users.calls, users.usd) == (5, 12, whole)
+    (useful,) = spent.reader.ask(Outcomes(scope)).rows
+    assert (useful.name, useful.judged, useful.good) == ("useful", 8, 4)
+    (found,) = spent.reader.ask(Avoidable(scope)).rows
+    assert (found.truncated, found.repeated, found.with_text) == (1, 5, 8)
+    # Six calls read nothing, a minute after another: 1,000 tokens at half the price of gpt-4o-mini's input.
+    assert (found.misses, found.misses_usd) == (6, Decimal("0.00045"))
+
+
+def test_questions_about_calls_have_answers_where_there_are_none(spent: LiveStore) -> None:
+    scope = Scope(TimeRange(ago(8, 8), ago(8, 11)), Filter(prompt="nobody's"))
+    (users,) = spent.reader.ask(Users(scope)).rows
+    (found,) = spent.reader.ask(Avoidable(scope)).rows
+    assert (users.users, users.usd, found.truncated, found.misses, found.repeated) == (0, None, 0, 0, 0)
+    assert spent.reader.ask(Outcomes(scope)).rows == ()
