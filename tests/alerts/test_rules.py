@@ -90,17 +90,12 @@ def test_destinations_beside_the_rules_are_not_rules(tmp_path: Path) -> None:
     assert load_rules(tmp_path).rules == load_rules().rules
 
 
-def test_a_directory_that_is_none_is_refused_and_none_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_that_is_none_is_refused_and_none_is_needed(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="no directory of rules"):
         load_rules(tmp_path / "nowhere")
-    monkeypatch.chdir(tmp_path)
     assert rules_directory(None, {}) is None
     assert rules_directory(None, {"PROMPTSPAN_ALERT_RULES": "/x"}) == Path("/x")
-    (tmp_path / "alerts").mkdir()
-    written(tmp_path / "alerts", "rules: []\n")
-    assert rules_directory(None, {}) == Path("alerts")
+    assert rules_directory(tmp_path, {"PROMPTSPAN_ALERT_RULES": "/x"}) == tmp_path
 
 
 @pytest.mark.parametrize(

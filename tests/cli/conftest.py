@@ -205,7 +205,7 @@ def _running_store(directory: Path) -> Generator[LocalStore]:
     made_store.copy_to(data_dir)
     environment = {name: value for name, value in os.environ.items() if name not in _CLEARED}
     running = Running(
-        [*COMMAND, "up", "--no-dashboard", "--json", f"--data-dir={data_dir}", *FREE_PORTS],
+        [*COMMAND, "up", "--no-dashboard", "--no-alerts", "--json", f"--data-dir={data_dir}", *FREE_PORTS],
         directory,
         environment,
     )

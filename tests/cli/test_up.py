@@ -30,7 +30,7 @@ def test_up_serves_everything_until_a_signal_and_leaves_nothing(start: Start, tm
     assert answer(f"{ready['dashboard_url']}/_stcore/health") == "ok"
     assert ready["data_dir"] == str(tmp_path / "data")
     pids = ready["pids"]
-    assert set(pids) == {"store", "dashboard"}
+    assert set(pids) == {"store", "dashboard", "alerts"}
     assert all(is_alive(pid) for pid in pids.values())
     assert running.stop(signal.SIGINT) == 0
     assert not any(is_alive(pid) for pid in pids.values())
@@ -38,7 +38,9 @@ def test_up_serves_everything_until_a_signal_and_leaves_nothing(start: Start, tm
 
 
 def test_the_summary_for_people_says_where_everything_is(start: Start, tmp_path: Path) -> None:
-    running = start(*COMMAND, "up", "--no-dashboard", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
+    running = start(
+        *COMMAND, "up", "--no-dashboard", "--no-alerts", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS
+    )
     running.wait_for_text("Ctrl-C stops it")
     text = running.out.read_text()
     assert "OTLP/HTTP         http://127.0.0.1:" in text
@@ -52,7 +54,15 @@ def test_the_data_is_there_after_a_restart(start: Start, promptspan: Run, tmp_pa
     counts: list[str] = []
     for _ in range(2):
         store = LocalStore(
-            start(*COMMAND, "up", "--no-dashboard", "--json", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS),
+            start(
+                *COMMAND,
+                "up",
+                "--no-dashboard",
+                "--no-alerts",
+                "--json",
+                f"--data-dir={tmp_path / 'data'}",
+                *FREE_PORTS,
+            ),
             tmp_path / "data",
         )
         store.send(gen_ai__operation__name="chat", gen_ai__request__model="m")
@@ -66,7 +76,9 @@ def test_the_data_is_there_after_a_restart(start: Start, promptspan: Run, tmp_pa
 def test_a_second_start_on_the_same_directory_gets_one_clear_line(
     promptspan: Run, local_store: LocalStore
 ) -> None:
-    result = promptspan("up", "--no-dashboard", f"--data-dir={local_store.data_dir}", *FREE_PORTS)
+    result = promptspan(
+        "up", "--no-dashboard", "--no-alerts", f"--data-dir={local_store.data_dir}", *FREE_PORTS
+    )
     assert result.returncode == 2
     lines = [line for line in result.stderr.splitlines() if line.startswith("promptspan: ")]
     assert len(lines) == 1
@@ -77,7 +89,13 @@ def test_a_second_start_on_the_same_directory_gets_one_clear_line(
 
 def test_a_store_that_is_killed_ends_the_dashboard_too(start: Start, tmp_path: Path) -> None:
     running = start(
-        *COMMAND, "up", "--json", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS, "--dashboard-port=0"
+        *COMMAND,
+        "up",
+        "--no-alerts",
+        "--json",
+        f"--data-dir={tmp_path / 'data'}",
+        *FREE_PORTS,
+        "--dashboard-port=0",
     )
     pids = running.wait_for_json("clickhouse_port")["pids"]
     os.kill(pids["store"], signal.SIGKILL)
@@ -88,7 +106,13 @@ def test_a_store_that_is_killed_ends_the_dashboard_too(start: Start, tmp_path: P
 
 def test_nothing_outlives_an_up_that_was_killed(start: Start, tmp_path: Path) -> None:
     running = start(
-        *COMMAND, "up", "--no-dashboard", "--json", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS
+        *COMMAND,
+        "up",
+        "--no-dashboard",
+        "--no-alerts",
+        "--json",
+        f"--data-dir={tmp_path / 'data'}",
+        *FREE_PORTS,
     )
     pids = running.wait_for_json("clickhouse_port")["pids"]
     running.process.kill()
@@ -101,6 +125,7 @@ def test_a_token_is_asked_for_and_never_printed(start: Start, promptspan: Run, t
         *COMMAND,
         "up",
         "--no-dashboard",
+        "--no-alerts",
         "--json",
         "--host=0.0.0.0",
         f"--data-dir={tmp_path / 'data'}",

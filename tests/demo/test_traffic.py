@@ -57,7 +57,7 @@ def test_several_features_tenants_and_users_take_part() -> None:
     assert len({call.user for call in calls}) > 30
 
 
-def test_the_incident_begins_after_a_calm_minute_and_ends() -> None:
+def test_the_incident_begins_after_a_calm_half_minute_and_ends() -> None:
     assert not weather_at(0).incident
     assert weather_at(INCIDENT_AFTER_S).incident
     assert weather_at(INCIDENT_AFTER_S).rollout > weather_at(0).rollout

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from promptspan_server.alerts.evaluation import evaluate
-from promptspan_server.alerts.lease import take
+from promptspan_server.alerts.lease import SLOT_S, take
 from promptspan_server.alerts.memory import (
     Acks,
     Evaluated,
@@ -91,8 +91,11 @@ class Evaluator:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._asking = Asking(store)
 
-    def tick(self) -> Tick | None:
+    def tick(self, *, wait: bool = False) -> Tick | None:
         """Evaluate what is due, if it is this one's turn.
+
+        Args:
+            wait: Ask for the turn again until a slot has passed, if nobody else has it.
 
         Returns:
             What was done; None if another evaluator has the turn.
@@ -102,11 +105,17 @@ class Evaluator:
             QueryFailed: The store refused what is needed for every rule.
         """
         holders = take(self.store, self.name)
+        deadline = time.monotonic() + (SLOT_S if wait else 0)
+        while holders is None and time.monotonic() < deadline:
+            time.sleep(1.0)
+            holders = take(self.store, self.name)
         if holders is None:
             return None
         until = time.monotonic() + holders.left_s
         return self.evaluate_at(
-            (holders.now - self.settle).replace(microsecond=0), still_mine=lambda: time.monotonic() < until
+            (holders.now - self.settle).replace(microsecond=0),
+            # A slot that ended meanwhile does not matter if the next one is ours, too.
+            still_mine=lambda: time.monotonic() < until or take(self.store, self.name) is not None,
         )
 
     def evaluate_at(self, at: datetime, still_mine: Callable[[], bool] = lambda: True) -> Tick | None:

@@ -38,12 +38,9 @@ class RuleBook:
 
 
 def rules_directory(given: Path | None, environment: Mapping[str, str] | None = None) -> Path | None:
-    """Choose the user's directory: `given`, `PROMPTSPAN_ALERT_RULES`, or `alerts/` here if it has rules."""
-    values = os.environ if environment is None else environment
-    if given is not None or values.get(RULES_VARIABLE):
-        return given or Path(values[RULES_VARIABLE])
-    here = Path("alerts")
-    return here if here.is_dir() and any(here.glob("*.y*ml")) else None
+    """Choose the user's directory: `given`, `PROMPTSPAN_ALERT_RULES`, or none."""
+    named = (os.environ if environment is None else environment).get(RULES_VARIABLE)
+    return given or (Path(named) if named else None)
 
 
 def load_rules(directory: Path | None = None) -> RuleBook:

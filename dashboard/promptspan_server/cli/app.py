@@ -11,6 +11,7 @@ from promptspan_server.cli.failure import CommandError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+from promptspan_server.cli.alerts import app as alerts
 from promptspan_server.cli.backup import backup, restore
 from promptspan_server.cli.budget import app as budget
 from promptspan_server.cli.check import check
@@ -54,6 +55,7 @@ for command in (
     forget,
 ):
     app.command(help=help_text(command))(command)
+app.add_typer(alerts, name="alerts")
 app.add_typer(prices, name="prices")
 app.add_typer(export, name="export")
 app.add_typer(budget, name="budget")

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 _STORY = """\
 Staged: a support desk rolls out version 7 of its prompt inbox-summary beside version 6. A week of calls
-is behind it. In a minute version 7 gets half of the calls and goes wrong: longer and dearer answers,
-errors, refusals. Watch it on the overview, then open inbox-summary, and from there a trace.
+is behind it. In half a minute version 7 gets half of the calls and goes wrong: longer and dearer answers,
+errors, refusals. A minute later its alert fires (it is said here); its page shows what happened.
 
-Or ask:  promptspan query --dsn DSN \\
+Or ask:  promptspan alerts list --dsn DSN
+         promptspan query --dsn DSN \\
   "SELECT prompt_version, count(), countIf(status = 'error') AS errors, sum(cost_usd) AS usd FROM llm_costs
    WHERE billable AND prompt_name = 'inbox-summary' AND ts > now() - INTERVAL 10 MINUTE GROUP BY 1"
 """

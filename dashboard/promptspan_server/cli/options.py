@@ -69,6 +69,16 @@ OtlpGrpcPortOption = Annotated[
 DashboardPortOption = Annotated[
     int, typer.Option("--dashboard-port", help="The dashboard.", rich_help_panel=_LISTENING)
 ]
+RulesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--alert-rules",
+        "--rules",
+        envvar="PROMPTSPAN_ALERT_RULES",
+        help="Your directory of rules and destinations, beside the built-in rules.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object when everything is ready, for scripts.")
 ]

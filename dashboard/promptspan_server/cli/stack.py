@@ -22,7 +22,7 @@ _NEEDED = ("chdb", "grpc", "starlette", "streamlit", "uvicorn")
 
 @dataclass(frozen=True)
 class Stack:
-    """What runs on one machine: the store process and, unless its port is None, the dashboard.
+    """What runs on one machine: the store process, and unless they are off the dashboard and the alerts.
 
     A port of 0 asks for any free one.
     """
@@ -35,6 +35,8 @@ class Stack:
     dashboard_port: int | None = 8501
     token: str | None = None
     fsync: bool = False
+    alerts: bool = True
+    alert_rules: Path | None = None
 
     @property
     def ports(self) -> dict[str, tuple[str, int]]:
@@ -76,7 +78,7 @@ def check(stack: Stack) -> None:
 
     Raises:
         CommandError: An address beyond this machine without a token, a missing package, a port in use, or a
-            data directory that cannot be written.
+            data directory that cannot be written, alert rules that say what they must not.
     """
     if stack.token is not None and not re.fullmatch(r"[!-~]+", stack.token):
         raise CommandError("a token is made of printable ASCII characters, without spaces")
@@ -87,6 +89,10 @@ def check(stack: Stack) -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise CommandError(f"the local extra is missing ({missing[0]}): pip install 'promptspan[local]'")
+    if stack.alerts and stack.alert_rules is not None:
+        from promptspan_server.cli.alerting import read_files
+
+        read_files(stack.alert_rules)
     taken: dict[int, str] = {}
     for option, (host, port) in stack.ports.items():
         if port and port in taken:
@@ -117,7 +123,7 @@ def with_free_ports(stack: Stack) -> tuple[Stack, list[int]]:
 
 
 def start(stack: Stack, supervisor: Supervisor, voice: Voice) -> Running:
-    """Start the store and the dashboard, each ready when this goes on.
+    """Start the store and the dashboard, each ready when this goes on, and the evaluator of alerts.
 
     Raises:
         CommandError: A part failed to start.
@@ -135,6 +141,9 @@ def start(stack: Stack, supervisor: Supervisor, voice: Voice) -> Running:
         dashboard_port = dashboard_port or addresses.free_port(stack.host)
         with voice.progress("Starting the dashboard"):
             supervisor.start(_dashboard_part(stack, dashboard_port, dsn.url, otlp_endpoint))
+    if stack.alerts:
+        seen_at = None if dashboard_port is None else addresses.url(at, dashboard_port)
+        supervisor.start(_alerts_part(stack, replace(dsn, user="default").url, seen_at))
     return Running(
         data_dir=stack.data_dir,
         dsn=replace(dsn, password="").url,
@@ -171,6 +180,22 @@ def _store_part(stack: Stack) -> Part:
         announces=True,
         start_s=120.0,  # an old store may have migrations to apply
         stop_s=5.5,
+    )
+
+
+def _alerts_part(stack: Stack, dsn: str, dashboard_url: str | None) -> Part:
+    arguments: list[str] = []
+    if stack.alert_rules is not None:
+        arguments.append(f"--rules={stack.alert_rules}")
+    if dashboard_url is not None:
+        arguments.append(f"--dashboard-url={dashboard_url}")
+    return Part(
+        name="alerts",
+        module="promptspan_server.cli.alerting",
+        arguments=tuple(arguments),
+        environment={DSN_VARIABLE: dsn},
+        speaks=True,
+        stop_s=6.0,  # what is under way to a destination
     )
 
 

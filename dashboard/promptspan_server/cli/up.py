@@ -12,6 +12,7 @@ from promptspan_server.cli.options import (
     JsonOption,
     OtlpGrpcPortOption,
     OtlpPortOption,
+    RulesOption,
     TokenOption,
 )
 
@@ -25,21 +26,19 @@ def up(
     clickhouse_port: ClickHousePortOption = 8123,
     dashboard_port: DashboardPortOption = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Start only the store.")] = False,
-    no_alerts: Annotated[
-        bool, typer.Option("--no-alerts", help="Evaluate no alert rules (this version has none to evaluate).")
-    ] = False,
+    no_alerts: Annotated[bool, typer.Option("--no-alerts", help="Evaluate no alert rules.")] = False,
+    alert_rules: RulesOption = None,
     token: TokenOption = None,
     fsync: Annotated[
         bool, typer.Option("--fsync", help="Acknowledge what the disk has, so that it survives a power loss.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start the store and the dashboard on this machine; Ctrl-C stops both.
+    """Start the store, the dashboard and the alerts on this machine; Ctrl-C stops them.
 
     Exit code 0 after Ctrl-C or SIGTERM, 1 if a part broke, 2 if it could not start (a port in use, the data
     directory locked by another start, a missing extra).
     """
-    del no_alerts
     from promptspan_server.cli.stack import Stack, check, default_data_dir, start
     from promptspan_server.cli.summary import print_json, print_summary
     from promptspan_server.cli.supervisor import StopRequested, Supervisor
@@ -54,6 +53,8 @@ def up(
         dashboard_port=None if no_dashboard else dashboard_port,
         token=token,
         fsync=fsync,
+        alerts=not no_alerts,
+        alert_rules=None if alert_rules is None else alert_rules.absolute(),
     )
     check(stack)
     voice = Voice()

@@ -49,12 +49,12 @@ def misbehaving(recording: Recording, dice: Sequence[float]) -> Recording:
         dice: Four numbers from 0 to 1 which decide on its fate.
 
     Returns:
-        A failed call (14 %), a refused one (20 %), or one whose answer goes on and on.
+        A failed call (25 %), a refused one (20 %), or one whose answer goes on and on.
     """
-    if dice[0] < 0.14:
+    if dice[0] < 0.25:
         fault = _FAULTS[int(dice[1] * len(_FAULTS))]
         return replace(recording, fault=fault, latency_ms=recording.latency_ms * 2)
-    if dice[0] < 0.34:
+    if dice[0] < 0.45:
         usage = replace(recording.usage, output_tokens=estimate_tokens(_REFUSAL) + 1)
         return replace(recording, answer=_REFUSAL, usage=usage, refusal=True, finish_reason="stop")
     said = "\n\n".join([recording.answer, *_ASIDES[: 1 + int(dice[2] * len(_ASIDES))]])

@@ -1,4 +1,4 @@
-"""How the live demo goes: a calm minute, then the next step of a rollout that goes wrong, and its end."""
+"""How the live demo goes: a calm half minute, the next step of a rollout that goes wrong, and its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from promptspan_server.demo.traffic import Weather
 
 EARLY_ROLLOUT = 0.2
 NEXT_ROLLOUT = 0.5
-INCIDENT_AFTER_S = 60.0
+INCIDENT_AFTER_S = 30.0
 INCIDENT_LASTS_S = 15 * 60.0
 PERIOD_S = 45 * 60.0
 

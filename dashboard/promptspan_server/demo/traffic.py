@@ -130,11 +130,11 @@ class Traffic:
         recordings = self._recordings[prompt, version]
         recording = recordings[int(dice[2] * len(recordings))]
         recording = _in_time(recording, dice[3], dice[4])
-        if recording.fault is not None and dice[7] > 0.2:
+        if recording.fault is not None and dice[7] > 0.05:
             recording = replace(recording, fault=None)  # what failed once does not fail each time
         if new and weather.incident:
             recording = misbehaving(recording, dice[5:9])
-        elif recording.fault is None and dice[5] < 0.008:
+        elif recording.fault is None and dice[5] < 0.004:
             recording = replace(recording, fault=_pick(_FAULTS, dice[6]))
         tenant = _pick(_TENANTS, dice[9])
         user = f"{tenant}-agent-{int(dice[10] ** 2 * 24) + 1:02d}"
