@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pricing.test_ledger import let_five_minutes_pass, settle
+from promptspan_server.pricing.rollup import recompute
 from promptspan_server.pricing.sync import sync_prices
 from promptspan_server.store.executor import ClientExecutor
 
@@ -20,13 +22,18 @@ def at(month: str, day: int, hour: int = 12) -> datetime:
 
 def fill(live: LiveStore, *calls: dict[str, Any]) -> None:
     """Add calls and settle the ledger: as if minutes had passed."""
-    for call in calls:
-        live.insert("llm_calls", call)
+    for _, alike in groupby(sorted(calls, key=_columns), key=_columns):
+        live.insert("llm_calls", *alike)
     executor = ClientExecutor(live.writer)
     sync_prices(executor)
     settle(executor)
     let_five_minutes_pass(executor)
-    settle(executor)
+    while recompute(executor, interval_s=0).more:
+        pass
+
+
+def _columns(call: dict[str, Any]) -> list[str]:
+    return sorted(call)
 
 
 def month_of_calls(live: LiveStore, month: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from promptspan_server.cli.alerts import app as alerts
 from promptspan_server.cli.backup import backup, restore
 from promptspan_server.cli.budget import app as budget
 from promptspan_server.cli.check import check
+from promptspan_server.cli.close import app as close
 from promptspan_server.cli.compare import compare
 from promptspan_server.cli.dashboard import dashboard
 from promptspan_server.cli.demo import demo
@@ -59,6 +60,7 @@ app.add_typer(alerts, name="alerts")
 app.add_typer(prices, name="prices")
 app.add_typer(export, name="export")
 app.add_typer(budget, name="budget")
+app.add_typer(close, name="close")
 
 
 @app.callback(invoke_without_command=True)

@@ -40,32 +40,27 @@ def focus(
     One charge a day, meter and allocation key. A closed month is written as it was frozen, with the rules and
     rates of then. Calls without a known cost are no charges: they are listed in FILE.uncharged.csv.
     """
-    from promptspan_server.cli.connecting import chosen_dsn, connected
+    from promptspan_server.cli.connecting import chosen_dsn, tame_driver
     from promptspan_server.cli.failure import CommandError
+    from promptspan_server.cli.finance_failures import said
     from promptspan_server.cli.finance_files import read_basis, read_month
-    from promptspan_server.finance.closed import CloseError, revisions, up_to
-    from promptspan_server.finance.currency import RatesError
+    from promptspan_server.finance.closed import revisions, up_to
     from promptspan_server.finance.focus import SPEC
-    from promptspan_server.finance.focus_export import InexactExport, export_closed, export_open
-    from promptspan_server.finance.ledger import LedgerTooLarge
-    from promptspan_server.finance.table_files import TableFileError
+    from promptspan_server.finance.focus_export import export_closed, export_open
     from promptspan_server.queries.connection import Store
 
     if spec != SPEC:
         raise CommandError(f"--spec {spec}: FOCUS {SPEC} is the version that can be written and checked")
     time_range = read_month(month)
     basis = read_basis(allocation, rates)
-    address = chosen_dsn(dsn)
-    try:
-        with connected(address):
-            store = Store(address)
-            found = revisions(store, time_range.start)
-            if revision is not None or found:
-                written = export_closed(store, time_range, output, up_to(found, revision, month))
-            else:
-                written = export_open(store, time_range, output, basis)
-    except (CloseError, RatesError, InexactExport, LedgerTooLarge, TableFileError, OSError) as error:
-        raise CommandError(str(error)) from error
+    tame_driver()
+    store = Store(chosen_dsn(dsn))
+    with said():
+        found = revisions(store, time_range.start)
+        if revision is not None or found:
+            written = export_closed(store, time_range, output, up_to(found, revision, month))
+        else:
+            written = export_open(store, time_range, output, basis)
     for line in _said(written, output):
         print(line)
 

@@ -42,10 +42,11 @@ GROUPING: Final = (
     "version",
     "environment",
     "tenant",
+    "tags",
 )
 """How the ledger is grouped for charges."""
 
-TAGGED: Final = ("feature", "service", "environment", "tenant", "team", "cost_centre", "product")
+TAGGED: Final = ("feature", "service", "environment", "tenant", "tags", "team", "cost_centre", "product")
 """Keys of a group that are tags, where they are set; the last three come from allocation rules."""
 
 COLUMNS: Final[Mapping[str, str]] = {

@@ -223,6 +223,39 @@ class Ledger(Query[LedgerRow]):
         return LedgerRow(keys, None if at is None else from_micros(at), *rest[len(names) :])
 
 
+@dataclass(frozen=True, slots=True)
+class Days(Query[datetime]):
+    """On which days of a period are there calls?
+
+    Attributes:
+        range: Whole hours, UTC; it bounds the days.
+        closes: As in `Ledger`.
+    """
+
+    range: TimeRange
+    closes: tuple[str, ...] = ()
+
+    def sql(self) -> str:
+        """See `Query.sql`."""
+        source, more = "llm_hourly", ""
+        if self.closes:
+            source, more = "closed_hourly", " AND close_id IN {closes:Array(String)}"
+        return f"""
+            SELECT DISTINCT toUnixTimestamp({TIMES["day"]}) * 1000000 AS day
+            FROM {source} WHERE {self.range.where("hour")}{more}
+            ORDER BY day
+        """  # noqa: S608 - constants of this module
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See `Query.parameters`."""
+        closes = {"closes": list(self.closes)} if self.closes else {}
+        return {**self.range.parameters(), **closes}
+
+    def row(self, values: Sequence[Any]) -> datetime:
+        """See `Query.row`."""
+        return from_micros(values[0])
+
+
 class Asks(Protocol):
     """What answers questions: `queries.connection.Store`."""
 
@@ -264,12 +297,9 @@ def stream(store: Asks, query: Ledger) -> Iterator[LedgerRow]:
     """
     if not any(name in TIMES for name in query.by):
         raise ValueError("a ledger is streamed by hours or days")
-    start = query.range.start
-    while start < query.range.end:
-        midnight = start.replace(hour=0) + timedelta(days=1)
-        end = min(midnight, query.range.end)
+    for day in store.ask(Days(query.range, query.closes)).rows:
+        start, end = max(day, query.range.start), min(day + timedelta(days=1), query.range.end)
         yield from read(store, replace(query, range=TimeRange(start, end)))
-        start = end
 
 
 def month(text: str) -> TimeRange:

@@ -38,6 +38,7 @@ CREATE TABLE closed_rows
     request_model LowCardinality(String) CODEC(ZSTD(1)),
     response_model LowCardinality(String) CODEC(ZSTD(1)),
     service_tier LowCardinality(String) CODEC(ZSTD(1)),
+    tags LowCardinality(String) CODEC(ZSTD(1)),
     status LowCardinality(String) CODEC(ZSTD(1)),
     price_status LowCardinality(String) CODEC(ZSTD(1)),
     price_id LowCardinality(String) CODEC(ZSTD(1)),
