@@ -120,7 +120,7 @@ def with_changes(finding: Finding, settings: Settings) -> Finding:
             )
     low, high = (
         int(moment - settings.hours[0]) // HOUR_S + slack
-        for moment, slack in ((finding.since_low_s, -_SLACK_H), (finding.since_high_s, _SLACK_H))
+        for moment, slack in ((finding.since_low_s, -_SLACK_H), (finding.since_high_s, 0))
     )
     found = [_change(axis, values, low, high, settings.hours) for axis, values in axes.items()]
     changes = sorted(

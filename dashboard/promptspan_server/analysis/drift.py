@@ -219,7 +219,8 @@ def _judgeable(
         reason = ""
         if end >= last:
             days = (last - int(first[number])) // 24
-            reason = f"{days} day{'' if days == 1 else 's'} old, 7 are needed to know what is usual"
+            age = f"{days} day{'' if days == 1 else 's'}" if days else "less than a day"
+            reason = f"{age} old, 7 are needed to know what is usual"
         elif not total[row, -1]:
             # Nothing of it was ever reported: there is no such series.
             continue
@@ -233,7 +234,7 @@ def _judgeable(
         if not reason:
             parts.setdefault(end, []).append(row)
         elif not signal.startswith(_CATEGORIES) and signal not in _TAILS and total[row, -1]:
-            n = int(total[row, -1] - total[row, min(end, last)])
+            n = int(total[row, -1] - (total[row, end] if end < last else 0))
             thin.append(Finding(observed.who[number], signal, "too little data", reason, n=n))
     return [_Part(rows, end) for end, rows in sorted(parts.items())], thin
 
@@ -367,7 +368,8 @@ def _finding(
         return int(observed.hours[0]) + (part.baseline + hour) * HOUR_S
 
     since = moment(begin) if drifts else None
-    ends = (moment(interval[0]), moment(interval[1])) if drifts and interval else (None, None)
+    # It began within an hour, so the interval ends with one.
+    ends = (moment(interval[0]), moment(interval[1] + 1)) if drifts and interval else (None, None)
     first = int((observed.calls[number] > 0).argmax())
     return Finding(
         who=observed.who[number],
@@ -444,13 +446,15 @@ def _without_repeats(findings: list[Finding]) -> list[Finding]:
     for each in findings:
         if each.verdict == "drift" and each.signal.startswith(_CATEGORIES):
             key = each.who, each.signal.partition(":")[0]
-            if key not in strongest or each.strength > strongest[key].strength:
+            if key not in strongest or _rank(each) > _rank(strongest[key]):
                 strongest[key] = each
     of_versions = {
         (each.who.prompt, each.signal)
         for each in findings
         if each.verdict == "drift" and each.who.version is not None
     }
+    # What is cut at its limit does not stop by itself.
+    cut_off = {each.who for each in findings if each.verdict == "drift" and each.signal == "truncated_rate"}
     kept: list[Finding] = []
     for each in findings:
         if each.verdict == "drift":
@@ -459,5 +463,12 @@ def _without_repeats(findings: list[Finding]) -> list[Finding]:
                 continue
             if each.who.version is None and (each.who.prompt, each.signal) in of_versions:
                 continue
+            if kind == "finish_reason" and each.who in cut_off:
+                continue
         kept.append(each)
     return kept
+
+
+def _rank(finding: Finding) -> tuple[bool, float]:
+    """What became more frequent says more than what it replaced."""
+    return (finding.delta or 0) > 0, finding.strength

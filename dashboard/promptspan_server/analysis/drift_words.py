@@ -104,8 +104,8 @@ def when(finding: Finding) -> str:
     if finding.since_s is None:
         return ""
     low, high = finding.since_low_s or finding.since_s, finding.since_high_s or finding.since_s
-    one_day = _moment(low)[:-5] == _moment(high)[:-5] == _moment(finding.since_s)[:-5]
-    ends = f"{_clock(low)}\u2013{_clock(high)}" if one_day else f"{_moment(low)} \u2013 {_moment(high)}"
+    near = high - low <= 12 * 3600
+    ends = f"{_clock(low)}\u2013{_clock(high)}" if near else f"{_moment(low)} \u2013 {_moment(high)}"
     return f" since {_moment(finding.since_s)} UTC ({ends})"
 
 

@@ -14,7 +14,7 @@ constant is from simulation, and a test repeats that).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,7 +39,9 @@ _CHOICES = (
 _FITTED_ON = 28 * 24  # hours, the latest of the baseline: what the noise is like needs no more
 _CLIP = 3.5
 # Beginnings that are looked at: spacing in hours, how many; together the window.
-_TIERS = ((1, 8), (2, 4), (4, 4), (8, 5))
+_Tiers = tuple[tuple[int, int], ...]
+FEW: _Tiers = ((1, 8), (2, 4), (4, 4), (8, 5))
+_EVERY: _Tiers = ((1, WINDOW),)
 # How much less likely than the best a beginning may be and still be in the 95 % set: the supremum of a
 # two-sided random walk with drift is the larger of two exponentials (Bai 1997 has the walk).
 ONSET_LOG_RATIO = -float(np.log(1 - 0.95**0.5))
@@ -128,16 +130,28 @@ def find_shifts(levels: Levels, baseline: int) -> Shifts:
     innovations, variance, gains = _filter(rest, noise, parameters, midnight)
     inflation = _inflation(innovations[:, :baseline] / np.sqrt(variance[:, :baseline]), n[:, :baseline] > 0)
     deviation = np.sqrt(variance * inflation[:, None])
-    standard = np.where(n > 0, np.clip(innovations / deviation, -_CLIP, _CLIP), 0.0)
+    standard = np.where(n > 0, innovations / deviation, 0.0)
     after = slice(baseline, None)
-    z, size, onset, earliest, latest = scan(
-        standard[:, after],
-        deviation[:, after],
-        (gains[0][:, after], gains[1][:, after]),
-        parameters.memory,
-        midnight[after],
-        n[:, after] > 0,
-    )
+
+    def scanned(rows: slice | NDArray[np.int64], values: Floats, tiers: _Tiers) -> tuple[Any, ...]:
+        return scan(
+            values[rows, after],
+            deviation[rows, after],
+            (gains[0][rows, after], gains[1][rows, after]),
+            parameters.memory[rows],
+            midnight[after],
+            n[rows, after] > 0,
+            tiers=tiers,
+        )
+
+    z, *where = scanned(slice(None), np.clip(standard, -_CLIP, _CLIP), FEW)
+    # A wild hour must not raise an alarm by itself; but where there is one, what it shows is its size and
+    # its hour.
+    loud: NDArray[np.int64] = np.flatnonzero((np.abs(z) > _CLIP).any(axis=1)).astype(np.int64)
+    if len(loud):
+        for part, exact in zip(where, scanned(loud, standard, _EVERY)[1:], strict=True):
+            part[loud] = exact
+    size, onset, earliest, latest = where
     spread = np.sqrt(np.minimum(noise, 1e6) + (parameters.hours + parameters.days)[:, None])
     return Shifts(z, size, onset, earliest, latest, expected[:, after], spread[:, after])
 
@@ -262,6 +276,8 @@ def scan(  # noqa: PLR0917
     memory: Floats,
     midnight: NDArray[np.bool_],
     known: NDArray[np.bool_],
+    *,
+    tiers: _Tiers = FEW,
 ) -> tuple[Floats, Floats, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """For every hour, find the likeliest beginning of a step that still goes on.
 
@@ -272,12 +288,13 @@ def scan(  # noqa: PLR0917
         memory: How much of the noise of hours is left an hour later, shape (series,).
         midnight: Hours with which a day begins, shape (hours,).
         known: Which hours had calls, shape (series, hours).
+        tiers: Which beginnings are looked at.
 
     Returns:
         `z`, `size`, `onset`, `earliest` and `latest` of `Shifts`.
     """
     series, hours = standard.shape
-    slots = sum(size for _, size in _TIERS)
+    slots = sum(size for _, size in tiers)
     # What of a step of 1 each state has taken over, by the hour in which the step began.
     by_hours, by_days, score = (np.zeros((slots, series)) for _ in range(3))
     information = np.full((slots, series), 1e-300)
@@ -286,7 +303,7 @@ def scan(  # noqa: PLR0917
     onset, earliest, latest = (np.empty((hours, series), dtype=np.int64) for _ in range(3))
     every: NDArray[np.int64] = np.arange(series, dtype=np.int64)
     for hour in range(hours):
-        _make_room(began, by_hours, by_days, score, information)
+        _make_room(tiers, began, by_hours, by_days, score, information)
         began[0], by_hours[0], by_days[0], score[0], information[0] = hour, 0.0, 0.0, 0.0, 1e-300
         if midnight[hour]:
             by_days[:] = 0.0
@@ -310,14 +327,14 @@ def scan(  # noqa: PLR0917
     return z.T, size.T, onset.T, np.minimum(earliest, onset).T, np.maximum(latest, onset).T
 
 
-def _make_room(began: NDArray[np.int64], *columns: Floats) -> None:
+def _make_room(tiers: _Tiers, began: NDArray[np.int64], *columns: Floats) -> None:
     """Free the first slot: beginnings move on by one, and those that grow old stay only every few hours.
 
     Each tier keeps the beginnings at multiples of its spacing, so that 21 stand for the window's 72.
     """
     moves: list[tuple[int, int]] = []
     first = 0
-    for spacing, size in _TIERS:
+    for spacing, size in tiers:
         if first and (began[first - 1] < 0 or began[first - 1] % spacing):
             break
         moves.append((first, size))

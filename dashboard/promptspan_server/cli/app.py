@@ -20,6 +20,7 @@ from promptspan_server.cli.compare import compare
 from promptspan_server.cli.dashboard import dashboard
 from promptspan_server.cli.demo import demo
 from promptspan_server.cli.doctor import doctor
+from promptspan_server.cli.drift import drift
 from promptspan_server.cli.export import app as export
 from promptspan_server.cli.forget import forget
 from promptspan_server.cli.help_text import help_text
@@ -50,6 +51,7 @@ for command in (
     compare,
     spend,
     check,
+    drift,
     doctor,
     backup,
     restore,

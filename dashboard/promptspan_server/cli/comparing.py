@@ -24,8 +24,16 @@ _HOURS = {"h": 1, "d": 24, "w": 168}
 DEFAULT_LOOK_BACK = timedelta(days=30)
 
 
-def time_range(begin: str | None, end: str | None, *, now: datetime | None = None) -> TimeRange:
+def time_range(
+    begin: str | None,
+    end: str | None,
+    *,
+    now: datetime | None = None,
+    look_back: timedelta = DEFAULT_LOOK_BACK,
+) -> TimeRange:
     """Read `--from` and `--to`: ISO 8601 (UTC where no zone is given), or how long ago (`6h`, `7d`, `2w`).
+
+    Without `--from` the range begins `look_back` before its end.
 
     Raises:
         CommandError: A time cannot be read, or the range is empty or too long.
@@ -34,7 +42,7 @@ def time_range(begin: str | None, end: str | None, *, now: datetime | None = Non
 
     now = now or datetime.now(timezone.utc)
     stop = _moment(end, "--to", now) if end else now
-    start = _moment(begin, "--from", now) if begin else stop - DEFAULT_LOOK_BACK
+    start = _moment(begin, "--from", now) if begin else stop - look_back
     try:
         return TimeRange(start, stop)
     except ValueError as error:

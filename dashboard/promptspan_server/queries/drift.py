@@ -136,18 +136,18 @@ class VersionHours:
         if column not in CATEGORIES:
             raise ValueError(f"no category {column}")
         return f"""
-            SELECT prompt_name, prompt_version, value, groupArray(hour_s) AS hour_s, groupArray(n) AS n
+            SELECT prompt_name, prompt_version, value, groupArray(hour_s) AS hour_s, groupArray(c_n) AS n
             FROM (
                 SELECT
                     prompt_name, prompt_version, pair.1 AS value, toUInt32(hour) AS hour_s,
-                    toFloat64(sum(pair.2)) AS n
+                    toFloat64(sum(pair.2)) AS c_n
                 FROM {HOURS}
                 ARRAY JOIN CAST({column}, 'Array(Tuple(String, UInt64))') AS pair
                 WHERE {self._chosen()}
                 GROUP BY prompt_name, prompt_version, value, hour_s
             )
             GROUP BY prompt_name, prompt_version, value
-            ORDER BY sum(n) DESC, prompt_name, prompt_version, value
+            ORDER BY sum(c_n) DESC, prompt_name, prompt_version, value
             LIMIT {MAX_VALUES} BY prompt_name, prompt_version
             LIMIT {MAX_VERSIONS * MAX_VALUES}
         """
@@ -181,11 +181,11 @@ class SettingHours:
         `kind` is `settings` (lines of `name=value`), `request_model` or `response_model`.
         """
         return f"""
-            SELECT prompt_name, prompt_version, kind, value, groupArray(hour_s) AS hour_s, groupArray(n) AS n
-            FROM (
+            SELECT prompt_name, prompt_version, kind, value, groupArray(hour_s) AS hour_s, groupArray(c_n)
+            AS n FROM (
                 SELECT
                     prompt_name, prompt_version, pair.1 AS kind, pair.2 AS value, toUInt32(hour) AS hour_s,
-                    toFloat64(sum(pair.3)) AS n
+                    toFloat64(sum(pair.3)) AS c_n
                 FROM {HOURS}
                 ARRAY JOIN arrayConcat(
                     arrayMap((k, v) -> ('settings', toString(k), v), mapKeys(settings), mapValues(settings)),
@@ -196,7 +196,7 @@ class SettingHours:
                 GROUP BY prompt_name, prompt_version, kind, value, hour_s
             )
             GROUP BY prompt_name, prompt_version, kind, value
-            ORDER BY prompt_name, prompt_version, kind, sum(n) DESC
+            ORDER BY prompt_name, prompt_version, kind, sum(c_n) DESC
             LIMIT 500 BY prompt_name, prompt_version, kind
             LIMIT 100000
         """
