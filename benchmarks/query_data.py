@@ -75,7 +75,15 @@ def build(executor: Executor, size: Size, *, merge: bool = True) -> None:
         " SELECT hour, now64(6, 'UTC') + INTERVAL 2 MINUTE FROM hour_states GROUP BY hour"
     )
     if merge:
-        for table in ("llm_calls", "llm_texts", "spans", "hourly_rows", "prompt_hour_rows", "hour_states"):
+        for table in (
+            "llm_calls",
+            "llm_texts",
+            "spans",
+            "hourly_rows",
+            "prompt_hour_rows",
+            "arm_hour_rows",
+            "hour_states",
+        ):
             executor.command(f"OPTIMIZE TABLE {table} FINAL")
 
 

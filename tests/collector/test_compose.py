@@ -200,6 +200,7 @@ def test_the_engine_reads_the_servers_configuration_and_gives_users_what_they_ne
     } == {
         "default.hourly_rows",
         "default.prompt_hour_rows",
+        "default.arm_hour_rows",
         "default.hour_states",
         "default.llm_call_corrections",
         "default.price_names_seen",

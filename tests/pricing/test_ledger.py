@@ -99,6 +99,18 @@ def assert_ledger_is_exact(executor: Executor) -> None:
         " FROM llm_costs WHERE billable GROUP BY ALL ORDER BY ALL"
     )
     assert ledger == calls
+    arms = (
+        "hour, prompt_name, prompt_version, feature, environment, service, request_model,"
+        " arraySort(arrayZip(units, calls, identified, errors, cancelled, incomplete, latency_calls)),"
+        " arraySort(arrayZip(units, ttft_calls, input_tokens_calls, output_tokens_calls, cost_calls)),"
+        " arrayMap(each -> round(each, 2), arraySort(arrayConcat(latency_sum, cost_sum, output_tokens_sum))),"
+        " round(latency_squares, 3), round(cost_squares, 3), arraySort(flags), latency_hist, cost_hist"
+    )
+    rolled = executor.rows(f"SELECT {arms} FROM arm_hour_rows FINAL ORDER BY ALL")
+    assert rolled == executor.rows(
+        f"SELECT {arms} FROM arms_of_calls(since = '2000-01-01 00:00:00', until = '2100-01-01 00:00:00')"
+        " ORDER BY ALL"
+    )
 
 
 @st.composite
@@ -202,6 +214,7 @@ def test_ledger_and_pages_equal_the_calls_whatever_happened(
         "llm_calls",
         "hourly_rows",
         "prompt_hour_rows",
+        "arm_hour_rows",
         "hour_states",
         "price_books",
         "price_files",

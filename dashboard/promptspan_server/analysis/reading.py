@@ -27,78 +27,83 @@ def read_arms(store: Store, question: ArmsOf) -> Arms:
         StoreUnreachable: No answer from the store.
         QueryFailed: The store refused a question.
     """
-    texts = (
-        question.cells(),
-        question.flags(),
-        question.histograms("latency"),
-        question.histograms("cost"),
-        question.scores(),
+    with ThreadPoolExecutor(2) as pool:
+        asked = [
+            pool.submit(store.table, text, question.parameters())
+            for text in (question.rows(), question.scores())
+        ]
+        rows, scored = (each.result() for each in asked)
+    hour_s = rows.column("hour_s").to_numpy()
+    hours: NDArray[np.int64] = np.unique(hour_s).astype(np.int64)
+    at_row: NDArray[np.int64] = np.asarray(
+        np.searchsorted(hours, hour_s) * 2 + rows.column("arm").to_numpy(), dtype=np.int64
     )
-    parameters = question.parameters()
-    with ThreadPoolExecutor(len(texts)) as pool:
-        asked = [pool.submit(_columns, store, text, parameters) for text in texts]
-        answers = [each.result() for each in asked]
-    cells, flags, latencies, costs, scores = answers
-    hours: NDArray[np.int64] = np.unique(cells["hour_s"]).astype(np.int64)
-    shape = (len(hours), 2, UNITS)
+    units, of_units = _lists(rows, "units")
 
-    def at(answer: dict[str, Any]) -> tuple[Any, Any, Any]:
-        return hour_of(answer), answer["arm"].astype(int), answer["unit"].astype(int)
+    def grid(name: str) -> Floats:
+        """Sums by hour, arm and unit."""
+        return _summed(_lists(rows, name)[0], at_row[of_units] * UNITS + units, (len(hours), 2, UNITS))
 
-    def hour_of(answer: dict[str, Any]) -> NDArray[np.int64]:
-        return np.asarray(np.searchsorted(hours, answer["hour_s"]), dtype=np.int64)
+    def squares(name: str) -> Floats:
+        return _summed(rows.column(f"{name}_squares").to_numpy(), at_row, (len(hours), 2))
 
-    def grid(answer: dict[str, Any], name: str, where: Any = slice(None)) -> Floats:
-        filled = np.zeros(shape)
-        hour, arm, unit = at(answer)
-        np.add.at(filled, (hour[where], arm[where], unit[where]), answer[name][where].astype(float))
-        return filled
+    def histogram(name: str) -> Floats:
+        buckets, of_buckets = _lists(rows, f"{name}_buckets")
+        place: Any = at_row[of_buckets] * BUCKETS + np.minimum(buckets, BUCKETS - 1)
+        return _summed(_lists(rows, f"{name}_in")[0], place, (len(hours), 2, BUCKETS))
 
-    def moments(answer: dict[str, Any], names: tuple[str, str, str], where: Any = slice(None)) -> Moments:
-        return Moments(
-            grid(answer, names[0], where),
-            grid(answer, names[1], where),
-            grid(answer, names[2], where).sum(axis=2),
+    calls = grid("calls")
+    rates = {_SINGULAR.get(name, name): grid(name) for name in OUTCOMES}
+    flags, of_flags = _lists(rows, "flags")
+    flag_units, flag_calls = _lists(rows, "flag_units")[0], _lists(rows, "flag_calls")[0]
+    for flag in np.unique(flags):
+        own = flags == flag
+        rates[str(flag)] = _summed(
+            flag_calls[own], at_row[of_flags[own]] * UNITS + flag_units[own], calls.shape
         )
-
-    def histogram(answer: dict[str, Any]) -> Floats:
-        filled = np.zeros((len(hours), 2, BUCKETS))
-        bucket = np.minimum(answer["bucket"].astype(int), BUCKETS - 1)
-        hour = hour_of(answer)
-        np.add.at(filled, (hour, answer["arm"].astype(int), bucket), answer["n"].astype(float))
-        return filled
-
-    calls = grid(cells, "calls")
-    rates = {_SINGULAR.get(name, name): grid(cells, name) for name in OUTCOMES}
-    for flag in sorted(set(flags["flag"])):
-        rates[str(flag)] = grid(flags, "n", flags["flag"] == flag)
-    known = _inside(scores, hours)
     return Arms(
         hours=hours,
         calls=calls,
-        identified=float(cells["identified"].sum() / max(calls.sum(), 1)),
+        identified=float(grid("identified").sum() / max(calls.sum(), 1)),
         rates=rates,
         moments={
-            name: moments(cells, (f"{name}_calls", f"{name}_sum", f"{name}_squares")) for name in QUANTITIES
+            name: Moments(grid(f"{name}_calls"), grid(f"{name}_sum"), squares(name)) for name in QUANTITIES
         },
-        histograms={"latency": histogram(latencies), "cost": histogram(costs)},
-        scores={
-            str(name): moments(known, ("calls", "sum", "squares"), known["name"] == name)
-            for name in sorted(set(known["name"]))
-        },
+        histograms={name: histogram(name) for name in ("latency", "cost")},
+        scores=_scores(scored, hours),
     )
 
 
-def _inside(answer: dict[str, Any], hours: NDArray[np.int64]) -> dict[str, Any]:
-    keep = np.isin(answer["hour_s"], hours)
-    return {name: column[keep] for name, column in answer.items()}
+def _scores(scored: Any, hours: NDArray[np.int64]) -> dict[str, Moments]:
+    columns = {name: _array(scored.column(name)) for name in scored.column_names}
+    inside = np.isin(columns["hour_s"], hours)
+    names, hour_s, arm, unit = (columns[name][inside] for name in ("name", "hour_s", "arm", "unit"))
+    hour: NDArray[np.int64] = np.asarray(np.searchsorted(hours, hour_s), dtype=np.int64)
+    place = (hour * 2 + arm) * UNITS + unit
+    shape = (len(hours), 2, UNITS)
+
+    def of(name: str) -> Moments:
+        own = names == name
+        calls, sums, squares = (
+            _summed(columns[part][inside][own], place[own], shape) for part in ("calls", "sum", "squares")
+        )
+        return Moments(calls, sums, squares.sum(axis=2))
+
+    return {str(name): of(name) for name in np.unique(names)}
 
 
-def _columns(store: Store, sql: str, parameters: Any) -> dict[str, Any]:
-    table = store.table(sql, parameters)
-    return {name: _array(table.column(name)) for name in table.column_names}
+def _lists(table: Any, name: str) -> tuple[Any, NDArray[np.int64]]:
+    """The items of a column of lists, and the row that each is in."""
+    column = table.column(name).combine_chunks()
+    lengths = np.diff(column.offsets.to_numpy())
+    return _array(column.flatten()), np.repeat(np.arange(len(lengths)), lengths)
+
+
+def _summed(values: Any, place: Any, shape: tuple[int, ...]) -> Floats:
+    flat = np.bincount(place.astype(np.int64), values.astype(float), int(np.prod(shape)))
+    return flat.reshape(shape).astype(float)
 
 
 def _array(column: Any) -> Any:
-    values = column.to_numpy()
+    values = column.to_numpy(zero_copy_only=False)
     return values.astype(str) if values.dtype == object else values

@@ -74,6 +74,14 @@ _PROMPT_MEASURES = {
     "last_call": "max(l.last_call)",
 }
 
+_ARM_COLUMNS = (
+    "hour, prompt_name, prompt_version, feature, environment, service, request_model, units, calls, "
+    "identified, errors, cancelled, incomplete, latency_calls, latency_sum, ttft_calls, ttft_sum, "
+    "input_tokens_calls, input_tokens_sum, output_tokens_calls, output_tokens_sum, cost_calls, cost_sum, "
+    "latency_squares, ttft_squares, input_tokens_squares, output_tokens_squares, cost_squares, flags, "
+    "latency_hist, cost_hist"
+)
+
 _DUE = f"""
 SELECT hour
 FROM hour_states
@@ -102,6 +110,14 @@ _REPLACE_PROMPTS = replacement(
     f"{_PROMPT_KEYS}, {', '.join(_PROMPT_MEASURES)}",
     f"(SELECT {_PROMPT_KEYS}, {', '.join(f'{sql} AS {name}' for name, sql in _PROMPT_MEASURES.items())} "  # noqa: S608
     f"FROM llm_hourly AS l WHERE hour IN (SELECT arrayJoin({HOURS})) GROUP BY {_PROMPT_KEYS})",
+)
+# Bounded by the day: the hours are of one.
+_REPLACE_ARMS = replacement(
+    "arm_hour_rows",
+    _ARM_COLUMNS,
+    f"(SELECT {_ARM_COLUMNS} FROM arms_of_calls("  # noqa: S608
+    f"since = arrayMin({HOURS}), until = arrayMax({HOURS}) + INTERVAL 1 HOUR)"
+    f" WHERE hour IN (SELECT arrayJoin({HOURS})))",
 )
 _COMPUTED = f"INSERT INTO hour_states (hour, computed_at) SELECT arrayJoin({HOURS}), {NOW}"
 
@@ -165,4 +181,5 @@ def _compute(executor: Executor, hours: list[datetime], started: datetime) -> No
         chosen["revision"] = str(max(int(started.timestamp() * 1_000_000), newest + 2))
         executor.command(_REPLACE_LEDGER, chosen)
         executor.command(_REPLACE_PROMPTS, chosen)
+        executor.command(_REPLACE_ARMS, chosen)
     executor.command(_COMPUTED, {"hours": hour_list(hours), "now": moment_text(started)})

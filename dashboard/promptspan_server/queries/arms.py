@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import CLOSED, OPEN_HOUR
 from promptspan_server.queries.scope import Filter
 
 if TYPE_CHECKING:
@@ -12,19 +13,17 @@ if TYPE_CHECKING:
 
     from promptspan_server.queries.scope import TimeRange
 
-_CELLS = (
+QUANTITIES = ("latency", "ttft", "input_tokens", "output_tokens", "cost")
+OF_UNITS = (
+    "units",
     "calls",
     "identified",
     "errors",
     "cancelled",
     "incomplete",
-    *(
-        f"{quantity}_{part}"
-        for quantity in ("latency", "ttft", "input_tokens", "output_tokens", "cost")
-        for part in ("calls", "sum", "squares")
-    ),
+    *(f"{quantity}_{part}" for quantity in QUANTITIES for part in ("calls", "sum")),
 )
-_SOURCE = (
+_CALLS = (
     "arms_of_calls(since = fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC'),"
     " until = fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
 )
@@ -40,7 +39,7 @@ class ArmsOf:
     """Two versions of a prompt over a range of time: the columns of one question, as SQL.
 
     Attributes:
-        range: When; cut to whole hours by the view's own grouping.
+        range: When; the hours at its ends may be parts of hours.
         prompt: Name of the prompt.
         a: The baseline's version.
         b: The candidate's version.
@@ -53,30 +52,42 @@ class ArmsOf:
     b: str
     filter: Filter = EVERYTHING
 
-    def cells(self) -> str:
-        """One row an hour, arm and unit: `hour_s`, `arm` (0 baseline), `unit`, counts and moments."""
-        sums = ", ".join(f"sum({name}) AS {name}" for name in _CELLS)
-        return (
-            f"SELECT {_KEYS}, unit, {sums} FROM {_SOURCE} WHERE {self._chosen()} GROUP BY hour_s, arm, unit"
-        )
+    def rows(self) -> str:
+        """One row an hour and arm: `hour_s`, `arm` (0 baseline), `units`, and as many of each count beside.
 
-    def flags(self) -> str:
-        """One row an hour, arm, unit and safety flag: `flag`, `n`."""
-        return (
-            f"SELECT {_KEYS}, unit, pair.1 AS flag, sum(pair.2) AS n FROM {_SOURCE}"
-            f" ARRAY JOIN CAST(flags, 'Array(Tuple(String, UInt64))') AS pair WHERE {self._chosen()}"
-            " GROUP BY hour_s, arm, unit, flag"
+        Further `{quantity}_squares`; lists that belong together are `flag_units`, `flags`, `flag_calls`, and
+        `{latency,cost}_{buckets,in}`.
+        """
+        of_units = ", ".join(f"groupArrayArray({name}) AS {name}" for name in OF_UNITS)
+        squares = ", ".join(f"sum({quantity}_squares) AS {quantity}_squares" for quantity in QUANTITIES)
+        histograms = ", ".join(
+            f"sumMap({name}_hist) AS {name}_map, mapKeys({name}_map) AS {name}_buckets,"
+            f" mapValues({name}_map) AS {name}_in"
+            for name in ("latency", "cost")
         )
-
-    def histograms(self, quantity: str) -> str:
-        """One row an hour, arm and bucket of `latency` or `cost`: `bucket`, `n`."""
-        if quantity not in ("latency", "cost"):
-            raise ValueError(f"no histogram of {quantity}")
-        return (
-            f"SELECT {_KEYS}, pair.1 AS bucket, sum(pair.2) AS n FROM {_SOURCE}"
-            f" ARRAY JOIN CAST({quantity}_hist, 'Array(Tuple(UInt16, UInt64))') AS pair"
-            f" WHERE {self._chosen()} GROUP BY hour_s, arm, bucket"
+        moments = [f"{quantity}_squares" for quantity in QUANTITIES]
+        columns = ", ".join(
+            ["hour", "prompt_version", *OF_UNITS, *moments, "flags", "latency_hist", "cost_hist"]
         )
+        return f"""
+            SELECT * EXCEPT (latency_map, cost_map)
+            FROM (
+                SELECT
+                    {_KEYS},
+                    {of_units},
+                    {squares},
+                    groupArrayArray(arrayMap(each -> each.1, r.flags)) AS flag_units,
+                    groupArrayArray(arrayMap(each -> toString(each.2), r.flags)) AS flags,
+                    groupArrayArray(arrayMap(each -> each.3, r.flags)) AS flag_calls,
+                    {histograms}
+                FROM (
+                    SELECT {columns} FROM arm_hour_rows FINAL WHERE {CLOSED} AND {self._chosen()}
+                    UNION ALL
+                    SELECT {columns} FROM {_CALLS} WHERE {OPEN_HOUR} AND {self._chosen()}
+                ) AS r
+                GROUP BY hour_s, arm
+            )
+        """
 
     def scores(self) -> str:
         """One row an hour of the call, arm, unit and score: `name`, `calls`, `sum`, `squares`."""

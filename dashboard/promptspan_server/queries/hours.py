@@ -31,6 +31,12 @@ CLOSED = (
     " AND hour < toStartOfHour(fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
     " AND hour NOT IN (SELECT hour FROM open_hours)"
 )
+# Any other hour; `hour` is a column.
+OPEN_HOUR = (
+    "(hour < fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
+    " OR hour >= toStartOfHour(fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
+    " OR hour IN (SELECT hour FROM open_hours))"
+)
 # A call of any other hour; `ts` is a column.
 OPEN = (
     "(toStartOfHour(ts) < fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"

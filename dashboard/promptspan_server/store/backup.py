@@ -30,6 +30,7 @@ _READ_BYTES = 1 << 20
 _INSERT_BYTES = 16 << 20
 # Written by the program itself, at any time: their rows are copied, not compared.
 _LIVELY = {
+    "arm_hour_rows",
     "hour_states",
     "hourly_rows",
     "instrumentations",
