@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from queries.live_store import LiveStore
 
 PROMPT = "summarise-mail"
+ALERT, HOSTILE_ALERT = "f00dfeedf00dfeed", "badbadbadbadbad0"
 HOSTILE = "<img src=x onerror=alert(1)> **bold** $x$ [a](javascript:alert(1)) :red[x] ' \" \\"
 FIRST_TEMPLATE = "You summarise e-mails in two sentences.\n\n{{ mail }}\n"
 SECOND_TEMPLATE = "You summarise e-mails in one sentence.\n\n{{ mail }}\nAnswer in English.\n"
@@ -99,7 +100,73 @@ def fill(live: LiveStore) -> dict[str, Any]:
             "last_seen": now,
         },
     )
+    _alerts(live, now)
     return {"slow": slow, "failed": bad[0], "hostile": hostile}
+
+
+def _alerts(live: LiveStore, now: datetime) -> None:
+    """One alert that fires about the newer version, and one about the hostile name; a marker of each."""
+    began = now - timedelta(minutes=100)
+    state = {
+        "fingerprint": ALERT,
+        "rule": "latency",
+        "severity": "page",
+        "labels": {"environment": "prod", "prompt_name": PROMPT, "prompt_version": "v7"},
+        "phase": "firing",
+        "value": 12.5,
+        "threshold": 1.0,
+        "unit": "%",
+        "summary": "12.5 % of calls are slow",
+        "description": "More calls are slow than its objective allows.",
+        "active_since": began,
+        "starts_at": began + timedelta(minutes=2),
+        "rule_version": "1",
+        "evaluated_at": now,
+        "revision": 1,
+    }
+    strange = {
+        "fingerprint": HOSTILE_ALERT,
+        "rule": "errors",
+        "severity": "ticket",
+        "labels": {"prompt_name": HOSTILE, "prompt_version": HOSTILE, "tool": HOSTILE},
+        "summary": HOSTILE,
+        "description": HOSTILE,
+        "unit": "%",
+    }
+    live.insert("alert_states", state, {**state, **strange})
+    live.insert(
+        "alert_evaluations",
+        *(
+            {
+                "rule": kind,
+                "kind": kind,
+                "definition": json.dumps({"runbook": "https://runbooks.example/slow"}),
+                "rule_version": "1",
+                # Of the next hour: however long the tests run, somebody seems to watch.
+                "at": now + timedelta(hours=1),
+                "outcome": "ok",
+                "series": 1,
+                "active": 1,
+                "elapsed_ms": 3.0,
+                "evaluator": "tests",
+                "revision": 1,
+            }
+            for kind in ("latency", "errors")
+        ),
+    )
+    marker = {
+        "id": "deploy-v7",
+        "at": began - timedelta(minutes=3),
+        "kind": "deploy",
+        "text": "v7 everywhere",
+        "author": "ci",
+        "prompt_name": PROMPT,
+    }
+    live.insert(
+        "markers",
+        marker,
+        {**marker, "id": "strange", "text": HOSTILE, "author": HOSTILE, "prompt_name": HOSTILE},
+    )
 
 
 def _trace(  # noqa: PLR0917

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from promptspan_server.ui import wording
 from promptspan_server.ui.config import streamlit_args
 from promptspan_server.ui.window import interval, stamp
 from queries.live_store import running_store
-from ui.seed import HOSTILE, PROMPT
+from ui.seed import ALERT, HOSTILE, HOSTILE_ALERT, PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -185,6 +186,49 @@ def test_the_way_from_the_overview_to_the_text_of_one_call(
     visit.clean()
 
 
+def test_the_way_from_an_alert_to_the_text_of_a_call_is_two_clicks_and_back_returns(visit: Visit) -> None:
+    page = visit.open("alerts")
+    alerts = page.get_by_role("table", name="Alerts, each leading to its incident")
+    alerts.get_by_role("link", name="latency", exact=True).click()
+
+    page.wait_for_url(re.compile(rf"/incident\?id={ALERT}$"))
+    page.get_by_text("latency 12.5").first.wait_for()
+    shows = page.get_by_role("table", name="Model calls, each leading to its trace").first
+    shows.get_by_role("link").first.click()
+
+    page.wait_for_url(re.compile(r"/trace\?"))
+    page.get_by_text("At the depot.").wait_for()
+    visit.clean()
+
+    page.go_back()
+    page.get_by_text("latency 12.5").first.wait_for()
+    assert page.url.endswith(f"/incident?id={ALERT}")
+    page.get_by_text("The way back").wait_for()
+    visit.clean()
+    page.get_by_role("link", name="All calls of its time").click()
+    page.wait_for_url(re.compile(r"/traces\?.*version=v7"))
+    page.go_back()
+    page.get_by_text("The way back").wait_for()
+    page.go_back()
+    alerts.wait_for()
+
+
+def test_an_alert_is_acknowledged_and_silenced_from_its_page(visit: Visit, live: LiveStore) -> None:
+    page = visit.open(f"incident?id={HOSTILE_ALERT}")
+    page.get_by_role("button", name="Acknowledge").click()
+    page.get_by_label("You", exact=True).fill("ana")
+    page.get_by_role("button", name="I am on it").click()
+    page.get_by_text("ana is on it.").wait_for()
+    page.get_by_role("button", name="Silence", exact=True).click()
+    page.get_by_label("Why").fill("known")
+    page.get_by_test_id("stFormSubmitButton").get_by_role("button", name="Silence").click()
+    page.get_by_text("Silent until").wait_for()
+    visit.clean()
+    found = live.value("SELECT (author, comment, matchers) FROM alert_silences FINAL WHERE comment = 'known'")
+    assert found[0] == "ana"
+    assert json.loads(found[2])["prompt_name"] == HOSTILE
+
+
 def test_a_trace_opened_by_its_address_shows_what_was_said(visit: Visit, told: dict[str, Any]) -> None:
     slow = told["slow"]
     page = visit.open(f"trace?trace={slow['trace_id']}&span={slow['span_id']}&at={stamp(slow['ts'])}")
@@ -205,6 +249,9 @@ def test_every_page_opens_without_a_complaint_in_both_themes(
         "traces": "there are more",
         "trace": "Which trace?",
         "health": "Model calls per minute",
+        "alerts": "Silences",
+        f"incident?id={ALERT}": "Export as Markdown",
+        "incident": "Which incident?",
     }
     with visiting(chromium, served, color_scheme=theme) as visit:
         for address, words in seen.items():
@@ -219,6 +266,8 @@ def test_hostile_names_run_no_script_and_are_read_as_they_are(visit: Visit, told
     for address in (
         "",
         "traces?flag=%28none%29",
+        "alerts",
+        f"incident?id={HOSTILE_ALERT}",
         f"trace?trace={hostile['trace_id']}&span={hostile['span_id']}&at={stamp(hostile['ts'])}",
     ):
         page = visit.open(address)

@@ -12,7 +12,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from promptspan_server.analysis.compare import Comparison, compare
+from promptspan_server.analysis.locate import Located, locate
 from promptspan_server.analysis.reading import read_arms
+from promptspan_server.analysis.reading_cells import read_cells
 from promptspan_server.queries.connection import (
     DSN_VARIABLE,
     Answer,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from promptspan_server.queries.arms import ArmsOf
     from promptspan_server.queries.query import Query
+    from promptspan_server.queries.segments import SegmentCells
 
 Row = TypeVar("Row")
 
@@ -99,6 +102,18 @@ def compared(question: ArmsOf) -> tuple[Comparison, float] | QueryFailed:
         return error
 
 
+def located(question: SegmentCells) -> Located | QueryFailed:
+    """Find where a rise is, or remember what came out.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+    """
+    try:
+        return _located(question, repr(question))
+    except QueryFailed as error:
+        return error
+
+
 def freshness() -> Answer[FreshnessRow]:
     """Ask how fresh the data is.
 
@@ -119,7 +134,7 @@ def price_book() -> str:
 
 
 def _is_closed(query: Query[Any]) -> bool:
-    scope = getattr(query, "scope", query)
+    scope = getattr(query, "scope", getattr(query, "subject", query))
     end = getattr(getattr(scope, "range", None), "end", None)
     return isinstance(end, datetime) and end < datetime.now(timezone.utc) - _SETTLED
 
@@ -142,6 +157,11 @@ def _open(_query: Query[Any], key: str) -> Answer[Any]:  # noqa: ARG001  (`key` 
 def _compared(_question: ArmsOf, key: str) -> tuple[Comparison, float]:  # noqa: ARG001  (what it is remembered by)
     asked_at_s = time.time()
     return compare(read_arms(store(), _question)), asked_at_s
+
+
+@st.cache_data(ttl=COMPARISON_TTL, max_entries=100, show_spinner=False)
+def _located(_question: SegmentCells, key: str) -> Located:  # noqa: ARG001  (what it is remembered by)
+    return locate(read_cells(store(), _question), direction=1)
 
 
 @st.cache_data(ttl=FRESHNESS_TTL, max_entries=2, show_spinner=False)

@@ -38,9 +38,9 @@ def calls_and_errors(points: Sequence[Point], time_range: TimeRange, mode: Mode)
     errors = [by_time[t].errors if t in by_time else 0 for t in at]
     good = [by_time[t].calls - by_time[t].errors if t in by_time else 0 for t in at]
     hover = "%{x|%d %b %H:%M} UTC · <b>%{y:,}</b> "
-    return _chart(
+    return framed(
         [
-            _bar(
+            bars(
                 at,
                 errors,
                 name="failed",
@@ -49,7 +49,7 @@ def calls_and_errors(points: Sequence[Point], time_range: TimeRange, mode: Mode)
                 step_s=time_range.step_s,
                 pattern="/",
             ),
-            _bar(
+            bars(
                 at,
                 good,
                 name="succeeded",
@@ -75,7 +75,7 @@ def latency(points: Sequence[Point], time_range: TimeRange, mode: Mode) -> Chart
             (("p95_ms", "p95", palette.series[0]), ("p50_ms", "p50", palette.series[2]))
         )
     ]
-    return _chart(lines, mode, time_range, suffix=" s")
+    return framed(lines, mode, time_range, suffix=" s")
 
 
 def by_version(
@@ -109,14 +109,14 @@ def by_version(
         ]
         colour = palette.series[index % len(palette.series)]
         lines.append(_line(at, values, escaped(version or "(no version)"), colour, index, hover))
-    return _chart(lines, mode, time_range, suffix=suffix, tickformat=tickformat, prefix=prefix)
+    return framed(lines, mode, time_range, suffix=suffix, tickformat=tickformat, prefix=prefix)
 
 
 def calls_by_minute(at: Sequence[datetime], calls: Sequence[int], time_range: TimeRange, mode: Mode) -> Chart:
     """Draw calls a minute as bars."""
     hover = "%{x|%H:%M} UTC · <b>%{y:,}</b> calls<extra></extra>"
-    bars = _bar(at, calls, name="calls", colour=PALETTES[mode].ok, hover=hover, step_s=60)
-    return _chart([bars], mode, time_range, legend=False)
+    drawn = bars(at, calls, name="calls", colour=PALETTES[mode].ok, hover=hover, step_s=60)
+    return framed([drawn], mode, time_range, legend=False)
 
 
 def cost(points: Sequence[Point], time_range: TimeRange, mode: Mode) -> Chart:
@@ -126,10 +126,10 @@ def cost(points: Sequence[Point], time_range: TimeRange, mode: Mode) -> Chart:
     hover = "%{x|%d %b %H:%M} UTC · <b>$%{y:.3~g}</b><extra></extra>"
     # Only here, on the way to pixels, does money become a float.
     values = [float(by_time.get(t) or 0) for t in at]
-    bars = _bar(
+    drawn = bars(
         at, values, name="cost", colour=PALETTES[mode].series[0], hover=hover, step_s=time_range.step_s
     )
-    return _chart([bars], mode, time_range, legend=False, prefix="$", tickformat="~g")
+    return framed([drawn], mode, time_range, legend=False, prefix="$", tickformat="~g")
 
 
 def escaped(text: str) -> str:
@@ -142,7 +142,7 @@ def _seconds(point: Point | None, which: str) -> float | None:
     return None if value is None else value / 1000
 
 
-def _bar(
+def bars(
     x: Sequence[datetime],
     y: Sequence[float],
     *,
@@ -152,9 +152,10 @@ def _bar(
     step_s: int,
     pattern: str = "",
 ) -> Chart:
+    """Build bars, one a bucket of `step_s` seconds; `name` is what the legend says."""
     return {
         "type": "bar",
-        "x": [_naive(t) for t in x],
+        "x": [plotly_time(t) for t in x],
         "y": list(y),
         # A bar covers its bucket: it begins where the bucket begins.
         "offset": step_s * _BAR_GAP / 2 * 1000,
@@ -179,7 +180,7 @@ def _line(  # noqa: PLR0917
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [_naive(t) for t in x],
+        "x": [plotly_time(t) for t in x],
         "y": list(y),
         "name": name,
         "connectgaps": False,
@@ -189,7 +190,7 @@ def _line(  # noqa: PLR0917
     }
 
 
-def _chart(
+def framed(
     traces: list[Chart],
     mode: Mode,
     time_range: TimeRange,
@@ -200,6 +201,7 @@ def _chart(
     legend: bool = True,
     **layout: Any,
 ) -> Chart:
+    """Build the figure around traces: axes of time and value, in the colours of the theme."""
     palette = PALETTES[mode]
     # Whole buckets: the last one is as wide as the others, though its end may be still to come.
     at = buckets(time_range)
@@ -239,7 +241,7 @@ def _chart(
                 **axis,
                 "type": "date",
                 "showgrid": False,
-                "range": [_naive(at[0]), _naive(at[-1] + timedelta(seconds=time_range.step_s))],
+                "range": [plotly_time(at[0]), plotly_time(at[-1] + timedelta(seconds=time_range.step_s))],
                 "tickformatstops": [
                     {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
                     {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%d %b"},
@@ -263,6 +265,7 @@ def _chart(
     }
 
 
-def _naive(moment: datetime) -> str:
+def plotly_time(moment: datetime) -> str:
+    """Write a time as Plotly takes it."""
     # Plotly draws what it is given; a zone would be shifted to the reader's.
     return moment.strftime("%Y-%m-%dT%H:%M:%S")

@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 OVERVIEW, PROMPT, TRACES, TRACE, HEALTH = "", "prompt", "traces", "trace", "health"
+ALERTS, INCIDENT = "alerts", "incident"
 
 
 def link(page: str, *parameters: Mapping[str, str | None]) -> str:
     """Build the relative address of a page; parameters that are None are left out."""
     merged = {name: value for part in parameters for name, value in part.items() if value is not None}
     return (page or "./") + (f"?{urlencode(merged)}" if merged else "")
+
+
+def incident_link(fingerprint: str) -> str:
+    """Build the address of an alert's page."""
+    return link(INCIDENT, {"id": fingerprint})
 
 
 def trace_link(trace_id: str, span_id: str, at: datetime) -> str:

@@ -19,6 +19,8 @@ def pages() -> dict[str, StreamlitPage]:
     """Build the pages by the path of their address, in the order of the menu."""
     titles = {
         links.OVERVIEW: "Overview",
+        links.ALERTS: "Alerts",
+        links.INCIDENT: "Incident",
         links.PROMPT: "Prompts",
         links.TRACES: "Traces",
         links.TRACE: "Trace",
@@ -47,16 +49,18 @@ def bar(known: dict[str, StreamlitPage], current: StreamlitPage) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="menu"):
         st.markdown("**promptspan**", width="content")
         for path, page in known.items():
-            # One call is reached from a list, not from the menu.
-            if path != links.TRACE:
+            # One call and one incident are reached from a list, not from the menu.
+            if path not in {links.TRACE, links.INCIDENT}:
                 st.page_link(page, query_params=parameters)
 
 
 def _views() -> dict[str, Callable[[], None]]:
-    from promptspan_server.ui.views import health, overview, prompt, trace, traces
+    from promptspan_server.ui.views import alerts, health, incident, overview, prompt, trace, traces
 
     return {
         links.OVERVIEW: overview.show,
+        links.ALERTS: alerts.show,
+        links.INCIDENT: incident.show,
         links.PROMPT: prompt.show,
         links.TRACES: traces.show,
         links.TRACE: trace.show,

@@ -116,6 +116,21 @@ def usd_exact(value: Decimal | None) -> str:
     return f"${int(whole):,}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
+def measure(value: float | None, unit: str) -> str:
+    """Write a measured value in the unit of an alert's rule: `8.3 %`, `1.24 s`, `$12.40/h`, `3 spans`."""
+    if value is None:
+        return UNKNOWN
+    if unit == "%":
+        return share(value / 100)
+    if unit == "ms":
+        return duration(value)
+    if unit == "s":
+        return duration(value * 1000)
+    if unit.startswith("USD"):
+        return usd(Decimal(f"{value:.6g}")) + unit.removeprefix("USD")
+    return f"{value:,.4g}{_THIN if unit else ''}{unit}"
+
+
 def coverage(spend: Spend) -> str:
     """Say how much of a cost is known: `97.2 % of calls priced`, and why the rest is not."""
     if not spend.calls:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from promptspan_server.queries.alerts import Alerts, Watch
 from promptspan_server.queries.choices import Choices
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.queries.series import CallsOverTime
@@ -18,17 +19,20 @@ from promptspan_server.ui.controls import View, current_window, filter_parameter
 from promptspan_server.ui.frame import age_note, no_calls, opening, refreshing
 from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.tiles import Note, Tile, tiles
+from promptspan_server.ui.views.alerts import draw_alerts, draw_watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promptspan_server.queries.connection import Answer
     from promptspan_server.queries.series import Point
+    from promptspan_server.ui.window import Window
 
 _ENOUGH_CALLS = 100
 _FEW_CALLS = 20
 _MUCH_SLOWER = 1.2
 _FILTERS = ("feature", "environment", "model")
+_MOST_ALERTS = 5
 CALLS_HELP = (
     "Model calls: billable spans. The span of the decorated function around a call, agents, tools and "
     "HTTP spans are the same work seen from outside and are not counted again."
@@ -50,6 +54,7 @@ def show() -> None:
 
 def _content(view: View) -> None:
     scope, window = view.scope, view.window
+    _firing(window)
     today = _day_so_far(window.range.end)
     totals, before, spent_today, series, versions = cache.ask_all(
         Totals(scope),
@@ -76,6 +81,23 @@ def _content(view: View) -> None:
         _versions(found, view)
     if points is not None:
         _cost(points, view)
+
+
+def _firing(window: Window) -> None:
+    """Draw what fires now, whatever range the page shows: it is what one has to know first."""
+    alerts, watch = (panels.shown(each) for each in cache.ask_all(Alerts(firing_only=True), Watch()))
+    if watch is not None and watch.rows[0].newest is not None:
+        draw_watch(watch.rows[0])
+    if alerts is None or not alerts.rows:
+        return
+    panels.heading(
+        wording.counted(len(alerts.rows), "alert") + " firing",
+        alerts,
+        "" if window.live else "now, not in the range of this page",
+    )
+    draw_alerts(alerts.rows[:_MOST_ALERTS], key="firing")
+    if len(alerts.rows) > _MOST_ALERTS:
+        panels.quiet(f"{len(alerts.rows) - _MOST_ALERTS} more are on the page Alerts.")
 
 
 def _in_words(now: TotalsRow, past: TotalsRow, versions: Sequence[VersionRow], view: View) -> str:
