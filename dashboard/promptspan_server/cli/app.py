@@ -29,6 +29,7 @@ from promptspan_server.cli.mark import mark
 from promptspan_server.cli.migrate import migrate
 from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
+from promptspan_server.cli.reconcile import reconcile
 from promptspan_server.cli.spend import spend
 from promptspan_server.cli.up import up
 
@@ -56,6 +57,7 @@ for command in (
     backup,
     restore,
     forget,
+    reconcile,
 ):
     app.command(help=help_text(command))(command)
 app.add_typer(alerts, name="alerts")
