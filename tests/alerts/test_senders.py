@@ -39,8 +39,8 @@ def test_alertmanager_gets_labels_that_identify_and_an_end_well_ahead(receiver: 
     assert firing["labels"] == {
         "alertname": "error-rate",
         "severity": "page",
-        "prompt": "inbox-summary",
-        "version": "7",
+        "prompt_name": "inbox-summary",
+        "prompt_version": "7",
         "promptspan_fingerprint": "3f2a9c",
     }
     assert firing["labels"] == resolved["labels"]
@@ -195,7 +195,7 @@ def test_texts_are_data_whatever_is_in_them() -> None:
 
 def test_a_template_of_the_users_runs_in_a_sandbox() -> None:
     text = texts.body(
-        notice(), "{{ notice.alerts[0].value | measure('ratio') }} {{ notice.group_labels.prompt }}"
+        notice(), "{{ notice.alerts[0].value | measure('%') }} {{ notice.group_labels.prompt_name }}"
     )
     assert text == "8.3 % inbox-summary"
     for bad in (
@@ -214,11 +214,11 @@ def test_a_template_of_the_users_runs_in_a_sandbox() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.083, "ratio", "8.3 %"),
+        (8.3, "%", "8.3 %"),
         (12345.6, "ms", "12,346 ms"),
-        (0.0123, "usd", "$0.0123"),
+        (0.0123, "USD", "$0.0123"),
         (1234.5, "USD", "$1,234.50"),
-        (14.4, "x", "14.4x"),
+        (12.4, "USD/h", "$12.40/h"),
         (3, "", "3"),
         (None, "ms", "unknown"),
     ],

@@ -100,12 +100,11 @@ def measure(value: float | None, unit: str) -> str:
     """Write a measured value with its unit."""
     if value is None:
         return "unknown"
-    if unit in ("ratio", "share"):
-        return f"{value * 100:.3g} %"
-    if unit.lower() == "usd":
-        return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.3g}"
+    if unit.startswith("USD"):
+        amount = f"${value:,.2f}" if abs(value) >= 1 else f"${value:.3g}"
+        return amount + unit.removeprefix("USD")
     number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{number} {unit}".rstrip() if unit != "x" else f"{number}x"
+    return f"{number} {unit}".rstrip()
 
 
 def utc(at: datetime) -> str:
@@ -172,11 +171,11 @@ def _example(fingerprint: str, severity: str, ends_at: datetime | None) -> Alert
         fingerprint=fingerprint,
         rule="error-rate",
         severity="page" if severity == "page" else "ticket",
-        labels={"prompt": "inbox-summary", "version": "7"},
+        labels={"prompt_name": "inbox-summary", "prompt_version": "7"},
         state="resolved" if ends_at else "firing",
-        value=0.083,
-        threshold=0.01,
-        unit="ratio",
+        value=8.3,
+        threshold=1.0,
+        unit="%",
         starts_at=_WHEN,
         ends_at=ends_at,
         summary="8.3 % of calls of inbox-summary 7 fail",
@@ -194,7 +193,7 @@ EXAMPLES = (
         "{}",
         "example",
         "firing",
-        {"prompt": "inbox-summary"},
+        {"prompt_name": "inbox-summary", "severity": "page"},
         (_example("a", "page", None), _example("b", "ticket", _LATER)),
         _WHEN,
     ),

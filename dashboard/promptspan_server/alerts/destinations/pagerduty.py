@@ -78,7 +78,7 @@ def event(alert: Alert, routing_key: str) -> dict[str, Any]:
         "links": links,
         "payload": {
             "summary": summary[:_MAX_SUMMARY],
-            "source": clean.labels.get("service") or clean.labels.get("prompt") or "promptspan",
+            "source": clean.labels.get("service") or clean.labels.get("prompt_name") or "promptspan",
             "severity": "critical" if clean.severity == "page" else "warning",
             "timestamp": alert.starts_at.isoformat(),
             "class": clean.rule,
