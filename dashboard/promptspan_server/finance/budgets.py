@@ -48,8 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from promptspan_server.finance.allocation import Allocated, Allocation
-    from promptspan_server.finance.ledger import LedgerRow
-    from promptspan_server.queries.connection import Store
+    from promptspan_server.finance.ledger import Asks, LedgerRow
 
 HOUR: Final = timedelta(hours=1)
 LIKELY_OVER: Final = 0.8
@@ -254,7 +253,7 @@ def history_range(budgets: Budgets, now: datetime) -> TimeRange:
 
 
 def read_burns(
-    store: Store,
+    store: Asks,
     budgets: Budgets,
     allocation: Allocation,
     now: datetime,

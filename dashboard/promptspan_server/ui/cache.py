@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from promptspan_server.queries.segments import SegmentCells
 
 Row = TypeVar("Row")
+Computed = TypeVar("Computed")
 
 # A range that has closed hardly changes (late calls may still arrive), one that is open does all the time.
 CLOSED_TTL = timedelta(minutes=2)
@@ -114,6 +115,16 @@ def located(question: SegmentCells) -> Located | QueryFailed:
         return error
 
 
+def computed(key: str, compute: Callable[[], Computed]) -> tuple[Computed, float]:
+    """Compute something, or remember it; with the time of asking, seconds since the epoch.
+
+    Args:
+        key: Everything that the result depends on.
+        compute: What makes it, of answers of the store.
+    """
+    return _computed(key, compute)
+
+
 def freshness() -> Answer[FreshnessRow]:
     """Ask how fresh the data is.
 
@@ -162,6 +173,12 @@ def _compared(_question: ArmsOf, key: str) -> tuple[Comparison, float]:  # noqa:
 @st.cache_data(ttl=COMPARISON_TTL, max_entries=100, show_spinner=False)
 def _located(_question: SegmentCells, key: str) -> Located:  # noqa: ARG001  (what it is remembered by)
     return locate(read_cells(store(), _question), direction=1)
+
+
+@st.cache_data(ttl=COMPARISON_TTL, max_entries=200, show_spinner=False)
+def _computed(key: str, _compute: Callable[[], Any]) -> tuple[Any, float]:  # noqa: ARG001  (what it is remembered by)
+    asked_at_s = time.time()
+    return _compute(), asked_at_s
 
 
 @st.cache_data(ttl=FRESHNESS_TTL, max_entries=2, show_spinner=False)

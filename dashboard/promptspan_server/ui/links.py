@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 OVERVIEW, PROMPT, TRACES, TRACE, HEALTH = "", "prompt", "traces", "trace", "health"
 ALERTS, INCIDENT = "alerts", "incident"
+SPEND = "spend"
 
 
 def link(page: str, *parameters: Mapping[str, str | None]) -> str:

@@ -24,6 +24,7 @@ def pages() -> dict[str, StreamlitPage]:
         links.PROMPT: "Prompts",
         links.TRACES: "Traces",
         links.TRACE: "Trace",
+        links.SPEND: "Spend",
         links.HEALTH: "Health",
     }
     views = _views()
@@ -55,7 +56,7 @@ def bar(known: dict[str, StreamlitPage], current: StreamlitPage) -> None:
 
 
 def _views() -> dict[str, Callable[[], None]]:
-    from promptspan_server.ui.views import alerts, health, incident, overview, prompt, trace, traces
+    from promptspan_server.ui.views import alerts, health, incident, overview, prompt, spend, trace, traces
 
     return {
         links.OVERVIEW: overview.show,
@@ -64,5 +65,6 @@ def _views() -> dict[str, Callable[[], None]]:
         links.PROMPT: prompt.show,
         links.TRACES: traces.show,
         links.TRACE: trace.show,
+        links.SPEND: spend.show,
         links.HEALTH: health.show,
     }
