@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
-from . import _content, _estimate, _flags, _outcome
+from . import _content, _flags, _outcome
 from ._call_texts import CallTexts
 from ._guard import Guard
 from ._host import server_of
@@ -37,13 +37,11 @@ if TYPE_CHECKING:
     from ._reading import Reading, Usage
     from ._span import AttributeValue
 
-_READ = Guard("read response")
 _SERVER = Guard("read server")
 _FLAGS = Guard("safety flags")
 _CONTENT = Guard("captured content")
 _NOTED = Guard("noted attributes")
 _EVENTS = Guard("events")
-_ESTIMATE = Guard("estimate of tokens")
 _ERROR = Guard("error message")
 
 _CODE = re.compile(r"[\w.-]{1,64}\Z")
@@ -73,25 +71,14 @@ _STATUS_CODES = {
 
 def build_span(call: Call) -> FinishedSpan:
     """The span of a finished call."""
-    reading = None
-    with _READ:
-        reading = _outcome.read_call(call)
-    status = _outcome.status_of(call, reading)
-    wrapper = _outcome.is_wrapper(call, reading)
-    arguments = _content.bound_arguments(call)
-    usage = None
-    if not wrapper:
-        usage = _outcome.usage_of(call, reading)
-        with _ESTIMATE:
-            model = _outcome.request_model(call, reading) or (reading.model if reading else None)
-            usage = _estimate.completed(call, arguments, reading, usage, model)
-    if call.outer is not None:
-        _outcome.tell_outer(call.outer, call, reading, usage, wrapper)
+    outcome = call.outcome or _outcome.Outcome(call)
+    reading, status, wrapper = outcome.reading, outcome.status, outcome.wrapper
+    arguments, usage = outcome.arguments, outcome.usage
     server = None
     if call.client is not None:
         with _SERVER:
             server = server_of(call.client)
-    redactor = _content.Redactor(call.recorder.screen)
+    redactor = _content.Redactor(call.recorder.screen, outcome.clean)
     name, shared = _shared(call, reading, usage, server, status, redactor=redactor, wrapper=wrapper)
     attributes: dict[str, AttributeValue] = {}
     _own(call, reading, usage, attributes, wrapper)

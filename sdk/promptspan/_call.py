@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import SpanContext
 
+    from ._outcome import Outcome
     from ._prompt import Prompt
     from ._reading import Usage
     from ._recorder import Recorder
@@ -113,6 +114,7 @@ class Call(RunningSpan):
     exception: BaseException | None = None
     chunks: deque[Any] | None = None
     reader: ChunkReader | None = None
+    outcome: Outcome | None = None
     first_chunk_ns: int = 0
     last_chunk_ns: int = 0
     flags: list[str] | None = None

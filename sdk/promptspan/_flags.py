@@ -10,7 +10,7 @@ from . import _attributes as a
 from ._hooks import Skipped
 from ._kinds import is_dict, is_list, listed
 from ._readers._envelopes import json_of
-from ._readers._fields import get, items, text
+from ._readers._fields import fields_of, get, items, text
 from ._refusal import refuses
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def of_reading(reading: Reading | None, *, finished: bool, wants_json: bool) -> 
     flags: set[str] = set()
     if reading is None or reading.operation == a.OPERATION_EMBEDDINGS:
         return flags
-    if reading.refused or refuses(reading.text):
+    said = reading.text
+    if reading.refused or refuses(said):
         flags.add(a.FLAG_REFUSAL)
     if reading.filtered:
         flags.add(a.FLAG_CONTENT_FILTER)
@@ -53,6 +54,7 @@ def of_reading(reading: Reading | None, *, finished: bool, wants_json: bool) -> 
         finished
         and not explained
         and reading.output
+        and not said.strip()
         and not any(each.says_something for each in reading.output)
     ):
         flags.add(a.FLAG_EMPTY_OUTPUT)
@@ -93,11 +95,14 @@ def wants_json(arguments: Mapping[str, Any], response: Any, request: Any) -> boo
         response: As the provider gave it; OpenAI's responses repeat what was asked for.
         request: Of the client's HTTP library, or ``None``.
     """
-    if text(response, "text", "format", "type") in _JSON_FORMATS:
+    asked = fields_of(response).get("text")
+    if asked is not None and text(asked, "format", "type") in _JSON_FORMATS:
         return True
-    if not _ASKING_NAMES.isdisjoint(arguments) and _asks(arguments):
-        return True
-    body = get(request, "content")
+    for name in _ASKING_NAMES & arguments.keys():
+        # A text of that name asks for nothing, unless it is a format.
+        if (type(arguments[name]) is not str or name == "format") and _asks(arguments):
+            return True
+    body = None if request is None else get(request, "content")
     return isinstance(body, bytes) and b"json" in body and _asks(json_of(body))
 
 

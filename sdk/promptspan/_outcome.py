@@ -1,4 +1,8 @@
-"""What came of a finished call: its response as read, its status, and whether its tokens count elsewhere."""
+"""What came of a finished call: its response as read, its status, and whether its tokens count elsewhere.
+
+Calls that wait together are read together: RE2 is asked once for the texts of all of them, most of which have
+nothing in them, and not once for each.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,76 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import _attributes as a
+from . import _content, _estimate
+from ._call import Call
+from ._guard import Guard
 from ._others import traced_by_others
 from ._readers import read_response
 from ._readers._fields import get
 from ._reading import Message, Reading, Usage
 
 if TYPE_CHECKING:
-    from ._call import Call
+    from collections.abc import Iterable
+
+    from ._span import Note
+
+_READ = Guard("read response")
+_ESTIMATE = Guard("estimate of tokens")
+_AHEAD = Guard("texts of several calls")
+
+
+class Outcome:
+    """What is known of one call before its texts are looked at.
+
+    Attributes:
+        reading: Facts of the response; ``None`` if it has none.
+        status: How the call ended.
+        wrapper: Whether its tokens are counted elsewhere.
+        arguments: Of the function, by name.
+        usage: Its tokens.
+        clean: Texts, its own among them, of which is known that nothing is in them.
+    """
+
+    __slots__ = ("arguments", "clean", "reading", "status", "usage", "wrapper")
+
+    def __init__(self, call: Call) -> None:
+        """Read a finished call; the call around it hears of it, so inner calls come first."""
+        reading = None
+        with _READ:
+            reading = read_call(call)
+        self.reading = reading
+        self.status = status_of(call, reading)
+        self.wrapper = is_wrapper(call, reading)
+        self.arguments = _content.bound_arguments(call)
+        self.usage: Usage | None = None
+        self.clean: frozenset[str] = frozenset()
+        if not self.wrapper:
+            self.usage = usage_of(call, reading)
+            with _ESTIMATE:
+                model = request_model(call, reading) or (reading.model if reading else None)
+                self.usage = _estimate.completed(call, self.arguments, reading, self.usage, model)
+        if call.outer is not None:
+            tell_outer(call.outer, call, reading, self.usage, self.wrapper)
+
+
+def look_ahead(notes: Iterable[Note]) -> None:
+    """Read several calls, in their order, and look at their longest texts at once."""
+    with _AHEAD:
+        texts: list[str] = []
+        outcomes: list[Outcome] = []
+        screen = None
+        for note in notes:
+            if type(note) is Call:
+                screen = note.recorder.screen
+                note.outcome = outcome = Outcome(note)
+                outcomes.append(outcome)
+                texts += [value for value in outcome.arguments.values() if type(value) is str]
+                if outcome.reading is not None:
+                    texts += [message.text for message in outcome.reading.output]
+        if screen is not None:
+            clean = screen.scanner.clean_among(texts)
+            for outcome in outcomes:
+                outcome.clean = clean
 
 
 def read_call(call: Call) -> Reading | None:

@@ -210,6 +210,7 @@ class Pipeline:
         sizes: list[int] = []
         since = time.perf_counter()
         last = notes[-1]
+        self._look_ahead(notes)
         for note in notes:
             with not_while_forking():
                 built = self._built(note)
@@ -243,6 +244,12 @@ class Pipeline:
             own.drop(1, "hands", "build_failed")
             _log.error("promptspan: a span could not be built: %s", without_words(exc))
             return None
+
+    def _look_ahead(self, notes: list[Note]) -> None:
+        ahead = self._config.look_ahead
+        if ahead is not None:
+            with not_while_forking():
+                ahead(notes)
 
     def _mirror(self, spans: list[FinishedSpan]) -> None:
         mirror = self._config.mirror

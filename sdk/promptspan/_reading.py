@@ -74,7 +74,7 @@ class Message:
     @property
     def text(self) -> str:
         """All text of the message."""
-        return "".join(part["content"] for part in self.parts if part.get("type") == "text")
+        return "".join([part["content"] for part in self.parts if part.get("type") == "text"])
 
     @property
     def says_something(self) -> bool:
@@ -127,4 +127,4 @@ class Reading:
     @property
     def text(self) -> str:
         """The text of all answers."""
-        return "\n".join(text for message in self.output if (text := message.text))
+        return "\n".join([text for message in self.output if (text := message.text)])

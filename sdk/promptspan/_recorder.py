@@ -172,10 +172,17 @@ def _pipeline(config: Config) -> Sink:
             spool_dir=spool,
             spool_max_bytes=config.spool_max_bytes,
             exporter=config.exporter,
+            look_ahead=_look_ahead,
             mirror=_to_own_provider(config),
             sdk_version=VERSION,
         )
     )
+
+
+def _look_ahead(notes: list[Note]) -> None:
+    from ._outcome import look_ahead  # late: the caller's path needs none of it
+
+    look_ahead(notes)
 
 
 def _to_own_provider(config: Config) -> Callable[[FinishedSpan], object]:

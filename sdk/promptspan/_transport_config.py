@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from ._span import AttributeValue, FinishedSpan
+    from ._span import AttributeValue, FinishedSpan, Note
 
 
 def default_spool_dir() -> Path | None:
@@ -48,6 +48,7 @@ class TransportConfig:
         retry_initial_s: First pause after a failure; doubles with each further one.
         retry_max_s: Longest pause that is chosen here; a receiver's ``Retry-After`` may ask for up to 60 s.
         exit_timeout_s: Longest time that the end of the process waits for the network.
+        look_ahead: Called with the notes that are built next.
         mirror: Called with each span in the background, after it is safe: for the application's own provider.
         sdk_version: Said to the receiver, in the scope and the user agent.
     """
@@ -67,5 +68,6 @@ class TransportConfig:
     retry_initial_s: float = 0.25
     retry_max_s: float = 30.0
     exit_timeout_s: float = 1.2
+    look_ahead: Callable[[list[Note]], object] | None = None
     mirror: Callable[[FinishedSpan], object] | None = None
     sdk_version: str = ""

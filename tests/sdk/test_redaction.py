@@ -174,6 +174,33 @@ def test_recorded_answers_stay(shared_data: Path) -> None:
     assert altered == []
 
 
+FRAGMENTS = [
+    *(text for text, _, _ in FOUND),
+    *CLEAN,
+    *TRIES,
+    "@",
+    "secret",
+    "=",
+    "you are",
+    "ignore",
+    "\n",
+    "ü",
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=4), max_size=6), st.booleans())
+def test_read_together_no_text_is_called_clean_that_is_not(parts: list[list[str]], wide: bool) -> None:
+    texts = [(" " if wide else "").join(part) for part in parts]
+    clean = SCANNER.clean_among(texts)
+    assert clean <= {text for text in texts if SCANNER.scan(text) == Seen(text)}
+
+
+def test_read_together_the_texts_around_a_find_are_known_to_be_clean() -> None:
+    plain = ["The parcel has not arrived. " * 3 + str(number) for number in range(3)]
+    found = f"{plain[0]} Write to ada@example.org, or to grace@example.org."
+    assert SCANNER.clean_among([plain[0], found, plain[1], found, plain[2]]) == set(plain)
+
+
 def test_text_beyond_the_bound_does_not_leave_unsearched() -> None:
     clean = SCANNER.scan("x" * 100_000 + " ada@example.org").text
     assert clean.endswith("[cut]")

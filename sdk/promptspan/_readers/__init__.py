@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from promptspan._kinds import type_of
+
 from . import (
     _chat_completions,
     _cohere_chat,
@@ -73,6 +75,9 @@ _STREAMED = (
     _invoke_model,
 )
 _SCALARS = (str, bytes, int, float)
+# What a provider's class was read as before: its fields say which shape it has.
+_shapes: dict[type[Any], _Whole] = {}
+_MOST_CLASSES = 1_000
 
 
 def read_response(value: Any) -> Reading | None:
@@ -94,8 +99,14 @@ def _read_one(value: Any) -> Reading | None:
     if value is None or issubclass(type(value), _SCALARS):
         return None
     fields = fields_of(value)
+    kind = type_of(value)
+    known = _shapes.get(kind)
+    if known is not None and known.matches(fields):
+        return known.read(fields)
     for shape in _WHOLE:
         if shape.matches(fields):
+            if hasattr(kind, "__pydantic_fields__") and len(_shapes) < _MOST_CLASSES:
+                _shapes[kind] = shape
             return shape.read(fields)
     body = json_body(value)
     return None if body is None else _read_one(body)

@@ -56,7 +56,7 @@ class Accounting:
         """Where a path ends, or how what it names is worked out."""
         if " + " in path:
             terms = [self._finder(term) for term in path.split(" + ")]
-            return 0, "", lambda gets: total(*(as_count(gets[at].get(last)) for at, last, _ in terms))
+            return 0, "", lambda objects: total(*(as_count(objects[at].get(last)) for at, last, _ in terms))
         *objects, last = path.split(".")
         at = 0
         for name in objects:
@@ -74,13 +74,16 @@ class Accounting:
         """The counts of a usage object; ``None`` if neither total is in it."""
         if usage is None:
             return None
-        gets = [fields_of(usage)]
+        objects = [fields_of(usage)]
+        gets = [objects[0].get]
         for inside, name in self._objects:
-            gets.append(fields_of(gets[inside].get(name)))  # the one may lie in the other
+            # The one may lie in the other.
+            objects.append(fields_of(gets[inside](name)))
+            gets.append(objects[-1].get)
         known: dict[str, int] = {}
         for name, finders in self._buckets:
             for at, last, find in finders:
-                value = gets[at].get(last) if find is None else find(gets)
+                value = gets[at](last) if find is None else find(objects)
                 if value is not None and (found := as_count(value)) is not None:
                     known[name] = found
                     break
@@ -102,6 +105,6 @@ _FIELDS = frozenset(field.name for field in fields(Usage)) - {"estimated"}
 
 
 def _of_entries(at: int, entries: str, key: str, value: str, last: str) -> _Find:
-    return lambda gets: total(
-        *(count(entry, last) for entry in items(gets[at], entries) if text(entry, key) == value)
+    return lambda objects: total(
+        *(count(entry, last) for entry in items(objects[at], entries) if text(entry, key) == value)
     )

@@ -43,11 +43,13 @@ _TRUNCATED = frozenset({"length", "model_length"})  # the latter is Mistral's
 
 def matches(response: Any) -> bool:
     """Whether ``response`` is a whole chat (or text) completion."""
-    kind = text(response, "object")
-    if kind in ("chat.completion", "text_completion"):
-        return is_list(get(response, "choices"))
+    field = fields_of(response).get
+    choices = field("choices")
+    if not is_list(choices):
+        return False
+    if as_text(field("object")) in ("chat.completion", "text_completion"):
+        return True
     # Gateways often leave ``object`` out.
-    choices = items(response, "choices")
     return bool(choices) and get(choices[0], "message") is not None
 
 
@@ -187,7 +189,8 @@ def content_part(part: Any) -> dict[str, Any]:
 
 def read(response: Any) -> Reading:
     """Read a whole completion."""
-    field = fields_of(response).get
+    response = fields_of(response)
+    field = response.get
     output: list[Message] = []
     finish: list[str] = []
     refused = filtered = False
@@ -196,10 +199,13 @@ def read(response: Any) -> Reading:
         reason = as_text(of_choice("finish_reason"))
         if reason:
             finish.append(reason)
-        message = of_choice("message")
-        parts = (text_part(as_text(of_choice("text")) or ""),) if message is None else message_parts(message)
+        if (message := of_choice("message")) is None:
+            parts: tuple[dict[str, Any], ...] = (text_part(as_text(of_choice("text")) or ""),)
+        else:
+            message = fields_of(message)
+            parts = message_parts(message)
+            refused = refused or as_text(message.get("refusal")) is not None
         output.append(Message(role="assistant", parts=parts, finish_reason=reason))
-        refused = refused or text(message, "refusal") is not None
         filtered = filtered or reason == "content_filter" or was_filtered(of_choice("content_filter_results"))
     usage = fields_of(field("usage"))
     return Reading(
