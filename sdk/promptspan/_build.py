@@ -18,7 +18,7 @@ from ._guard import Guard
 from ._host import server_of
 from ._kinds import is_list
 from ._plain import plain
-from ._readers._fields import count, text
+from ._readers._fields import count, fields_of, text
 from ._span import (
     KIND_CLIENT,
     KIND_INTERNAL,
@@ -262,7 +262,7 @@ def _safety(
     skipped: tuple[str, ...] = ()
     with _FLAGS:
         if not (wrapper and call.inner_calls):  # what is inside and ours is flagged itself
-            response = call.response if call.response is not None else call.result
+            response = fields_of(call.response if call.response is not None else call.result)
             wants_json = call.spec.expect_json or _flags.wants_json(arguments, response, call.request)
             flags |= _flags.of_reading(reading, finished=finished, wants_json=wants_json)
             flags |= _flags.of_provider(response, call.exception)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import _attributes as a
 from ._hooks import Skipped
-from ._kinds import is_dict, is_list, listed
+from ._kinds import is_dict, is_list, listed, mapped
 from ._readers._envelopes import json_of
-from ._readers._fields import fields_of, get, items, text
+from ._readers._fields import get, items, text
 from ._refusal import refuses
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def wants_json(arguments: Mapping[str, Any], response: Any, request: Any) -> boo
         response: As the provider gave it; OpenAI's responses repeat what was asked for.
         request: Of the client's HTTP library, or ``None``.
     """
-    asked = fields_of(response).get("text")
+    asked = get(response, "text")
     if asked is not None and text(asked, "format", "type") in _JSON_FORMATS:
         return True
     for name in _ASKING_NAMES & arguments.keys():
@@ -185,9 +185,10 @@ def _collect(value: Any, trusted: bool, depth: int, found: list[tuple[str, bool]
             found.append((said, trusted))
     elif depth < _MOST_DEPTH and len(found) < _MOST_LEAVES:
         if is_dict(value):
-            role = dict[Any, Any].get(value, "role")
+            fields = mapped(value)
+            role = fields.get("role")
             trusted = trusted or (type(role) is str and role in _TRUSTED_ROLES)
-            for key, item in dict[Any, Any].items(value):
+            for key, item in fields.items():
                 if key not in _UNREAD_NAMES:
                     _collect(item, trusted, depth + 1, found)
         elif is_list(value):

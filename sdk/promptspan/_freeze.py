@@ -7,15 +7,10 @@ are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ._kinds import dataclass_fields, is_dict, is_list, listed, mapped
+from ._kinds import dataclass_fields, is_dict, is_list, listed, mapped, type_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# The builtin, in the form that the type checker follows; a function around it would be felt here.
-_type: Callable[[Any], type[Any]] = type
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
 _MAX_NODES = 4_000
 _MAX_DEPTH = 12
@@ -43,7 +38,7 @@ class Snapshot:
 
     def take(self, value: Any, depth: int = 0) -> Any:
         """Copy ``value`` as far as it can change; what is beyond the bounds is left out (``None``)."""
-        kind = _type(value)
+        kind = type_of(value)
         if kind in _LEAVES:
             if kind is str:
                 self.size_bytes += len(value)
@@ -68,11 +63,11 @@ class Snapshot:
 
     def _items(self, items: list[Any], depth: int) -> Any:
         size = _SIZE_OF_NODE + 8 * len(items)
-        if items and _type(items[0]) is float:  # an embedding: long, and numbers all through
+        if items and type_of(items[0]) is float:  # an embedding: long, and numbers all through
             self.size_bytes += size
             return items
         for index, item in enumerate(items):
-            kind = _type(item)
+            kind = type_of(item)
             if kind is str:
                 size += len(item)
             elif kind not in _LEAVES:
@@ -84,7 +79,7 @@ class Snapshot:
         """Replace the values of a fresh dictionary that can change."""
         size = _SIZE_OF_NODE
         for name, item in fields.items():
-            kind = _type(item)
+            kind = type_of(item)
             if kind is str:
                 size += len(item)
             elif kind not in _LEAVES:
@@ -129,7 +124,7 @@ def arguments(args: tuple[Any, ...], kwargs: dict[str, Any], *, texts_only: bool
     size = 0
     for items in (args, kwargs.values()) if kwargs else (args,):
         for item in items:
-            kind = _type(item)
+            kind = type_of(item)
             if kind is str:
                 size += len(item)
             elif kind not in _LEAVES:

@@ -6,7 +6,7 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, TypeGuard
 
@@ -32,6 +32,8 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 
 def listed(value: list[Any] | tuple[Any, ...]) -> list[Any]:
     """A list of its own with the first items of a list or tuple; a subclass's own methods are not asked."""
+    if type(value) is list and len(value) <= MOST_ITEMS:
+        return value.copy()
     if isinstance(value, list):
         return list[Any].__getitem__(value, _FIRST)
     return list(tuple[Any, ...].__getitem__(value, _FIRST))
@@ -44,9 +46,8 @@ def mapped(value: dict[Any, Any]) -> dict[Any, Any]:
     return dict(islice(dict[Any, Any].items(value), MOST_ITEMS))
 
 
-def type_of(value: object) -> type[Any]:
-    """Its exact type."""
-    return type(value)
+# The exact type of a value: the builtin, in a form that type checkers follow.
+type_of: Callable[[object], type[Any]] = type
 
 
 def dataclass_fields(kind: type[Any]) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def number(source: Any, *path: str) -> float | None:
 def items(source: Any, *path: str) -> list[Any]:
     """The list at ``path``, empty for anything else."""
     value = get(source, *path)
-    return listed(value) if is_list(value) else []
+    return listed(value) if value is not None and is_list(value) else []
 
 
 def money(source: Any, *path: str) -> Decimal | None:
