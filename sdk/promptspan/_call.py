@@ -17,14 +17,14 @@ from opentelemetry.context import Context
 from . import _attributes as a
 from . import _others
 from ._chunks import ChunkReader
-from ._context import CALL_KEY, SPAN_KEY, current_context, enter, leave
+from ._context import CALL_KEY, SPAN_KEY, current_context, enter, leave, reset
 from ._freeze import Snapshot, arguments
 from ._guard import Guard
 from ._ids import random_bits
-from ._kinds import is_dict
+from ._kinds import type_of
 from ._open_calls import call_began, call_ended
 from ._running_span import RunningSpan
-from ._streams import watched
+from ._streams import watched, watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,7 +94,7 @@ class Call(RunningSpan):
     parent_span_id: int
     trace_flags: int
     outer: Call | None
-    context: Context
+    context: Any  # a Context, None once the call has ended
     capture: bool
     size_bytes: int
     model: Any
@@ -140,12 +140,22 @@ class Call(RunningSpan):
         """
         end_ns = perf_counter_ns()
         try:
-            self.leave()
-            stream = watched(self, result)
-            if stream is not None:
-                return stream
+            context, token, self.token = self.context, self.token, None
+            if context is None:  # the end of the process was before
+                return result
+            if token is not None:
+                if current_context() is context:
+                    reset(token)
+                else:
+                    leave(context, token)
+            kind = type_of(result)
+            # Of most classes it is known that they are no streams; a dictionary may hold one.
+            if watchers.get(kind, kind) is not None:
+                stream = watched(self, result)
+                if stream is not None:
+                    return stream
             # A provider's own objects count as values, unless text is captured.
-            self.result = self._kept(result) if self.capture or is_dict(result) else result
+            self.result = self._kept(result) if self.capture or issubclass(kind, dict) else result
         except Exception as exc:
             if not _RETURN.caught(exc):
                 raise
@@ -153,13 +163,14 @@ class Call(RunningSpan):
         return result
 
     def enter(self) -> None:
-        """Become the current span."""
-        self.token = enter(self.context)
+        """Become the current span, unless it has ended."""
+        if self.context is not None:
+            self.token = enter(self.context)
 
     def leave(self) -> None:
         """Make the span before current again."""
         token, self.token = self.token, None
-        if token is not None:
+        if token is not None and self.context is not None:
             leave(self.context, token)
 
     def _kept(self, result: Any) -> Any:
@@ -226,6 +237,7 @@ class Call(RunningSpan):
         self.status = status
         try:
             self.end_ns = end_ns or perf_counter_ns()
+            self.context = None  # it holds this call: a ring, until the collector runs
             call_ended(self)
             if self.chunks:
                 self.size_bytes += _CHUNK_BYTES * len(self.chunks)
@@ -333,8 +345,10 @@ def begin(
             if not _SNAPSHOT.caught(exc):
                 raise
         model = kwargs.get(spec.model_name)
-        call.model = spec.positional_model(args) if model is None else model
-        call.client = spec.client_of(args)
+        if model is None and 0 <= spec.model_at < len(args):
+            model = args[spec.model_at]
+        call.model = model
+        call.client = spec.client_of(args) if spec.looks_for_client else None
         if spec.prompt is not None:
             call.prompt = spec.prompt
         call.status = ""

@@ -30,7 +30,7 @@ def _variable() -> Any:
 _known = _variable()
 current_context: Callable[[], Context] = _known.get if _known else api.get_current
 enter: Callable[[Context], Token[Context]] = _known.set if _known else api.attach
-_reset: Callable[[Token[Context]], None] = _known.reset if _known else api.detach
+reset: Callable[[Token[Context]], None] = _known.reset if _known else api.detach
 
 
 def current_call() -> Call | None:
@@ -46,13 +46,13 @@ def leave(context: Context, token: Token[Context]) -> None:
     """
     now = current_context()
     if now is context:
-        _reset(token)
+        reset(token)
         return
     call = context.get(CALL_KEY)
     if now.get(CALL_KEY) is not call:
         return
     try:
-        _reset(token)
+        reset(token)
     except ValueError:
         return
     # What the user's code has put into the context and left there stays there; the call does not.
@@ -72,7 +72,7 @@ def step_out(context: Context, token: Token[Context]) -> Context:
     if now is not context and now.get(CALL_KEY) is not context.get(CALL_KEY):
         return context
     try:
-        _reset(token)
+        reset(token)
     except ValueError:
         return context
     return now

@@ -37,7 +37,7 @@ def driver(
         value: Any = None
         context: Any = None if call is None else call.context
         while True:
-            token = None if call is None else enter(context)
+            token = enter(context) if context else None
             try:
                 item = step(value)
             except StopIteration as stop:
@@ -85,7 +85,7 @@ def async_driver(
         value: Any = None
         context: Any = None if call is None else call.context
         while True:
-            token = None if call is None else enter(context)
+            token = enter(context) if context else None
             try:
                 item = await step(value)
             except StopAsyncIteration:

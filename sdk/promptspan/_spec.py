@@ -35,7 +35,9 @@ class Spec:
         capture: Whether the decorator allows content, where the configuration does.
         expect_json: Whether the answers should be JSON.
         operation: GenAI operation name that the decorator names, or empty.
-        model_name: The parameter that names the model.
+        looks_for_client: Whether ``client_of`` may find one.
+        model_at: Place of the parameter that names the model, -1 if it has none.
+        model_name: Name of that parameter.
         identity: Attributes that tell whose call it is; also put on other instrumentations' spans inside.
         static: All attributes that do not change from call to call, without ``identity``.
         kinds: Name and shared attributes of the spans so far, by all that decides them.
@@ -46,13 +48,14 @@ class Spec:
         "_client_at",
         "_client_names",
         "_client_tries",
-        "_model_at",
         "capture",
         "expect_json",
         "function",
         "function_name",
         "identity",
         "kinds",
+        "looks_for_client",
+        "model_at",
         "model_name",
         "operation",
         "parameters",
@@ -113,12 +116,13 @@ class Spec:
         self.kinds: dict[tuple[Any, ...], tuple[str, Shared]] = {}
         self.signature: inspect.Signature | None = None
         self.parameters: tuple[str, ...] | None = None
-        self._model_at = _NO_PARAMETER
+        self.model_at = _NO_PARAMETER
         self.model_name = _MODEL_NAMES[0]
         with _SIGNATURE:
             self._read_signature()
         self._client_names = _names_in(function)
-        self._client_tries = _TRIES if self._client_names else 0
+        self._client_tries = _TRIES
+        self.looks_for_client = bool(self._client_names)
         self._client_at: tuple[Any, str] | None = None
 
     def _read_signature(self) -> None:
@@ -130,14 +134,10 @@ class Spec:
         self.model_name = next((name for name in _MODEL_NAMES if name in parameters), _MODEL_NAMES[0])
         for index, parameter in enumerate(parameters.values()):
             if parameter.name == self.model_name and parameter.kind is not parameter.KEYWORD_ONLY:
-                self._model_at = index
+                self.model_at = index
         named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
         if {parameter.kind for parameter in parameters.values()} <= named:
             self.parameters = tuple(parameters)
-
-    def positional_model(self, args: tuple[Any, ...]) -> Any:
-        """The ``model`` argument of a call, if the function has one that was given by position."""
-        return args[self._model_at] if 0 <= self._model_at < len(args) else None
 
     def client_of(self, args: tuple[Any, ...]) -> Any:
         """The provider's client that the function uses, where its own code names it; only its host is read.
@@ -150,10 +150,10 @@ class Spec:
             fields, name = known
             # A closure's cell, the globals, or the instance that is called now.
             return fields.get(name) if fields is not None else _instance_fields(args).get(name)
-        if self._client_tries > 0:
-            self._client_tries -= 1
-            with _CLIENT:
-                return self._find_client(args)
+        self._client_tries -= 1
+        self.looks_for_client = self._client_tries > 0
+        with _CLIENT:
+            return self._find_client(args)
         return None
 
     def _find_client(self, args: tuple[Any, ...]) -> Any:
@@ -166,6 +166,7 @@ class Spec:
             found = [name for name in self._client_names if is_client(fields.get(name))]
             if len(found) == 1:  # with two clients nobody knows which one will be called
                 self._client_at = (kept, found[0])
+                self.looks_for_client = True
                 return fields.get(found[0])
             if found:
                 return None

@@ -30,18 +30,19 @@ _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made in Python, whose instan
 _PRIVATE_ITERATORS = ("_iterator", "_event_generator")
 _MOST_KINDS = 4_096
 
-_watchers: dict[type[Any], Callable[[Call, Any], Any] | None] = {}
+# By class of what functions returned: what watches it, ``None`` for what is no stream.
+watchers: dict[type[Any], Callable[[Call, Any], Any] | None] = {}
 
 
 def watched(call: Call, result: Any) -> Any:
     """What the user gets in place of a stream, usually itself; ``None`` if it is no stream."""
     kind = type_of(result)
     try:
-        watch = _watchers[kind]
+        watch = watchers[kind]
     except KeyError:
-        if len(_watchers) > _MOST_KINDS:  # an application that makes classes as it goes
-            _watchers.clear()
-        watch = _watchers[kind] = _watch_for(kind)
+        if len(watchers) > _MOST_KINDS:  # an application that makes classes as it goes
+            watchers.clear()
+        watch = watchers[kind] = _watch_for(kind)
     return None if watch is None else watch(call, result)
 
 
@@ -125,10 +126,11 @@ def _stream(call: Call, stream: Any) -> Any:
 class _Tapped:
     """Stands in for an iterator of the stream's; when nobody holds it any more, nobody will read on."""
 
-    __slots__ = ("__weakref__", "_call", "_inner")
+    __slots__ = ("__weakref__", "_call", "_context", "_inner")
 
     def __init__(self, call: Call, inner: Any) -> None:
         self._call = call
+        self._context: Any = call.context  # the call lets go of it when it ends
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
@@ -149,7 +151,7 @@ class Tap(_Tapped):
 
     def __next__(self) -> Any:
         call = self._call
-        context = call.context
+        context = self._context
         token = enter(context)
         try:
             item = self._inner.__next__()
@@ -176,7 +178,7 @@ class AsyncTap(_Tapped):
 
     async def __anext__(self) -> Any:
         call = self._call
-        context = call.context
+        context = self._context
         token = enter(context)
         try:
             item = await self._inner.__anext__()
@@ -308,10 +310,11 @@ def _subclassed(call: Call, stream: Any) -> Any:
 class _Owned:
     """The call of one stream; goes when the stream goes."""
 
-    __slots__ = ("call",)
+    __slots__ = ("call", "context")
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        self.context: Any = call.context
 
     def __del__(self) -> None:
         if not sys.is_finalizing():
@@ -347,10 +350,12 @@ def _subclass_of(kind: type[Any]) -> type[Any]:
 class _Borrowed:
     """A subclassed stream in the form that the taps step."""
 
-    __slots__ = ("_call", "_inner")
+    __slots__ = ("_call", "_context", "_inner")
 
     def __init__(self, stream: Any, kind: type[Any]) -> None:
-        self._call = stream.__promptspan_call__.call
+        owned = stream.__promptspan_call__
+        self._call = owned.call
+        self._context = owned.context
         self._inner = _Bound(stream, kind)
 
 

@@ -561,3 +561,27 @@ def test_what_the_caller_passes_is_let_go_when_the_call_ends(recorded: Recorded)
     gc.collect()
     assert known() is None
     assert len(recorded.all()) == 1
+
+
+def test_a_call_that_has_ended_does_not_wait_for_the_collector(recorded: Recorded) -> None:
+    import weakref
+
+    class Answer(str):
+        __slots__ = ("__weakref__",)
+
+    @traced_prompt
+    def ask() -> str:
+        return Answer("The parcel is in Aachen.")
+
+    @traced_prompt
+    def stream() -> Iterator[str]:
+        yield Answer("The parcel is in Aachen.")
+
+    gc.collect()
+    gc.disable()
+    try:
+        known = [weakref.ref(ask()), *[weakref.ref(piece) for piece in stream()]]
+        assert len(recorded.all()) == 2
+        assert [ref() for ref in known] == [None, None]
+    finally:
+        gc.enable()
