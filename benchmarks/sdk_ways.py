@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 PROMPT = ("The parcel has not arrived, and the courier says that nobody was at home on Monday. " * 12)[:1000]
+
+
+def prompts(count: int) -> list[str]:
+    """So many prompts of 1,000 characters, no two alike: nothing is gained by knowing the last."""
+    return [f"Letter {number} of the morning. {PROMPT}"[:1000] for number in range(count)]
+
+
 ANSWER = "The customer asks where the parcel is. Offer a new delivery on Thursday, or a pick-up point."
 MODEL = "gpt-4o-mini"
 COMPLETION: dict[str, Any] = {

@@ -46,8 +46,9 @@ def _work(seconds: float) -> None:
 
 
 def _timed(way: sdk_ways.Way, calls: int, pause: Callable[[], None]) -> dict[str, float]:
-    call, prompt = way.call, sdk_ways.PROMPT
-    for _ in range(200):
+    call = way.call
+    prompts = sdk_ways.prompts(calls)
+    for prompt in prompts[:200]:
         call(prompt)
     way.flush()
     wall: list[int] = []
@@ -56,7 +57,7 @@ def _timed(way: sdk_ways.Way, calls: int, pause: Callable[[], None]) -> dict[str
     gc.collect()
     between = 0
     began = time.process_time_ns()
-    for _ in range(calls):
+    for prompt in prompts:
         paused = thread_clock()
         pause()
         c0 = thread_clock()
