@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _COLLECT_S = 0.014  # the writer lets notes gather so long; the spool has them within 20 ms
 _CHUNK = 64  # notes between two writes to the store
-_BUSY_S = 0.0005  # the writer keeps the interpreter at most so long while others may want it
+_BUSY_S = 0.001  # the writer keeps the interpreter at most so long while others may want it
 _BREATH_S = 0.00005
 _LAST_WAIT_S = 0.25
 
@@ -162,24 +162,34 @@ class Pipeline:
 
     def _write_forever(self) -> None:
         busy = False
+        due = 0.0
         while not self._writer_ends:
             if not busy:  # else more will come, and nobody has to be woken for it
                 self._asleep = True
                 if not self._queue and not self._overflow:
                     self._latch.acquire()
                 self._asleep = False
+                due = time.monotonic() + _COLLECT_S
             if not self._hurry:
-                time.sleep(_COLLECT_S)
-            busy = self._drain_safely()
+                time.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + _COLLECT_S
+            busy = self._drain_safely(once=True)
         self._drain_safely()
 
-    def _drain_safely(self) -> bool:
-        """Keep what is in the queue; whether there was any."""
+    def _drain_safely(self, *, once: bool = False) -> bool:
+        """Keep what is in the queue; whether there was any.
+
+        Args:
+            once: Leave what comes meanwhile for the next time: a few notes cost nearly as much as many, with
+                caches gone cold.
+        """
         found = False
         try:
             while notes := self._take():
                 found = True
                 self._keep(notes)
+                if once and len(notes) < _CHUNK:
+                    break
             if self._hurry:  # what was dropped here, the sender never tells
                 with self._changed:
                     self._changed.notify_all()

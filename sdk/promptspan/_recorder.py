@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from ._config import (
@@ -180,9 +181,14 @@ def _pipeline(config: Config) -> Sink:
 
 
 def _look_ahead(notes: list[Note]) -> None:
+    _background()(notes)
+
+
+@cache
+def _background() -> Callable[[list[Note]], None]:
     from ._outcome import look_ahead  # late: the caller's path needs none of it
 
-    look_ahead(notes)
+    return look_ahead
 
 
 def _to_own_provider(config: Config) -> Callable[[FinishedSpan], object]:
