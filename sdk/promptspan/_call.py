@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -320,8 +320,13 @@ def begin(
         call.recorder = recorder
         around = current_context()
         parent: Any = around.get(SPAN_KEY)
-        call.outer = cast("Call | None", around.get(CALL_KEY))
-        if parent is None:
+        outer: Any = around.get(CALL_KEY)
+        call.outer = outer
+        if parent is None and _others.Watched.provider is None:
+            call.trace_id = random_bits(128) or 1
+            call.parent_span_id = 0
+            call.trace_flags = 1
+        elif parent is None:
             _root(call, around)
         elif type(parent) is Call:
             call.trace_id = parent.trace_id

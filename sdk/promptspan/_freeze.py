@@ -79,6 +79,8 @@ class Snapshot:
         """Replace the values of a fresh dictionary that can change."""
         size = _SIZE_OF_NODE
         for name, item in fields.items():
+            if item is None:
+                continue
             kind = type_of(item)
             if kind is str:
                 size += len(item)
@@ -98,7 +100,7 @@ def _dataclass_fields(value: Any, kind: type[Any]) -> dict[Any, Any]:
 
 
 def _pydantic_fields(value: Any) -> dict[Any, Any]:
-    fields: dict[Any, Any] = dict(value.__dict__)
+    fields: dict[Any, Any] = value.__dict__.copy()
     # What the model does not declare (a gateway's extra fields) is kept apart.
     extra = value.__pydantic_extra__
     if extra:
