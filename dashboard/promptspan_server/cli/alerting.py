@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from promptspan_server.queries.connection import Dsn
 
 EVERY_S = 5.0
+METRICS_PORT_VARIABLE, METRICS_HOST_VARIABLE = "PROMPTSPAN_METRICS_PORT", "PROMPTSPAN_METRICS_HOST"
 _FRESH_S = 90.0
 
 _log = logging.getLogger("promptspan.alerts")
@@ -120,7 +122,8 @@ def run(
         signal.signal(number, lambda _number, _frame: stopping.set())
     with ExitStack() as stack:
         loop = Loop(evaluator, stopping)
-        for part in _deliverers(dsn, destinations, loop):
+        deliverers = _deliverers(dsn, destinations, loop)
+        for part in (*deliverers, *_metrics(dsn, deliverers)):
             part.start()
             stack.callback(part.stop)
         loop.run()
@@ -199,6 +202,29 @@ def _deliverers(dsn: Dsn, destinations: Destinations, loop: Loop) -> list[Any]:
         found.append(Deliverer(lanes(destinations), StoreOutbox(executor), may_deliver=lambda: loop.mine))
     dog = watchdog(destinations, lambda: loop.healthy)
     return [*found, dog] if dog is not None else found
+
+
+def _metrics(dsn: Dsn, parts: list[Any]) -> list[Any]:
+    port = os.environ.get(METRICS_PORT_VARIABLE, "")
+    if not port:
+        return []
+    from promptspan_server.alerts.delivery import Deliverer
+    from promptspan_server.alerts.exposition import collect, exposed
+    from promptspan_server.alerts.metrics_server import MetricsServer
+    from promptspan_server.queries.connection import TOKEN_VARIABLE, Store
+
+    store = Store(dsn)
+    deliverers = [part for part in parts if isinstance(part, Deliverer)]
+
+    def text() -> str:
+        waiting = {name: number for each in deliverers for name, number in each.backlog().items()}
+        return exposed(collect(store, waiting))
+
+    host = os.environ.get(METRICS_HOST_VARIABLE, "127.0.0.1")
+    try:
+        return [MetricsServer(text, int(port), host, os.environ.get(TOKEN_VARIABLE) or None)]
+    except (ValueError, OSError, OverflowError) as error:
+        raise CommandError(f"{METRICS_PORT_VARIABLE}={port}: {error}") from error
 
 
 def _say(tick: Tick | None) -> None:
