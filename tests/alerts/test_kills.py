@@ -1,4 +1,4 @@
-"""Killed at random moments, with destinations that fail: every incident is told under one key, none is lost."""
+"""Killed at random moments, with destinations that fail: all incidents are told, each under one key."""
 
 from __future__ import annotations
 
