@@ -27,7 +27,7 @@ from promptspan_server.queries.calls import CallSearch
 from promptspan_server.queries.choices import Choices
 from promptspan_server.queries.freshness import Freshness
 from promptspan_server.queries.health import CallsByMinute, Losses, Quarantine, Unpriced
-from promptspan_server.queries.hours import HOURS
+from promptspan_server.queries.hours import hours
 from promptspan_server.queries.prompts import Prompts
 from promptspan_server.queries.scope import Filter, Scope, TimeRange
 from promptspan_server.queries.series import CallsOverTime
@@ -50,7 +50,7 @@ _RATIO_BAR = 1.5
 # Live ranges do not end on the hour.
 _NOW = END - timedelta(minutes=17)
 _ONE_PROMPT = "prompt_name = 'prompt-0'"
-_SETTINGS = "use_query_condition_cache = 0"
+_SETTINGS = "use_query_condition_cache = 0, analyzer_inline_views = 1"
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def questions(trace_id: str, span_id: str, response_id: str) -> Iterator[Questio
             "prompt_version",
         ),
     }.items():
-        sql = f"SELECT {keys}, {columns} FROM {HOURS} WHERE {where} GROUP BY {keys} ORDER BY {keys}"
+        sql = f"SELECT {keys}, {columns} FROM {hours()} WHERE {where} GROUP BY {keys} ORDER BY {keys}"
         values = {key: str(value) for key, value in month.parameters().items()}
         yield Question(f"30 d: {name}", sql, values, scales=True)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from promptspan_server.store.executor import Executor
 
 _MIGRATION = "0012_llm_costs.sql"
-_VIEW = "CREATE VIEW llm_costs AS\nWITH (SELECT argMax(book, applied_at) FROM price_books) AS current\n"
+_VIEW = "CREATE VIEW priced_calls AS\nWITH (SELECT argMax(book, applied_at) FROM price_books) AS current\n"
 MAX_MONTHS = 36
 
 
@@ -124,12 +124,12 @@ def _by_month(executor: Executor, book: str, months: int) -> _Sums:
 
 @cache
 def _costs() -> str:
-    """The text of `llm_costs` for a book that is given, not the one in force: money is defined once."""
+    """The text of `priced_calls` for a book that is given, not the one in force: money is defined once."""
     text = (files("promptspan_server.store") / "migrations" / _MIGRATION).read_text(encoding="utf-8")
     _, found, body = text.partition(_VIEW)
     if not found:
-        raise RuntimeError(f"{_MIGRATION} does not begin llm_costs as expected")
-    return "WITH {book:String} AS current\n" + body.rpartition(";")[0]
+        raise RuntimeError(f"{_MIGRATION} does not begin priced_calls as expected")
+    return "WITH {book:String} AS current\n" + body.partition(";\n")[0]
 
 
 def _order(change: MonthChange) -> tuple[Any, ...]:

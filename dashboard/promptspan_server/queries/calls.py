@@ -120,7 +120,7 @@ class CallSearch(Query[CallRow]):
                 cost_usd,
                 price_status,
                 safety_flags
-            FROM llm_costs
+            FROM priced_calls
             WHERE {" AND ".join(conditions)}
             ORDER BY {_ORDERS[self.order]}, trace_id, span_id
             LIMIT {MAX_ROWS + 1}

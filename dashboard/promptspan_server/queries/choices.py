@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.hours import HOURS, most_frequent
+from promptspan_server.queries.hours import hours, most_frequent
 from promptspan_server.queries.query import Query
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Choices(Query[ChoicesRow]):
         """See `Query.sql`."""
         columns = ("prompt_name", "feature", "environment", "service", "request_model")
         tops = ", ".join(f"topKWeighted({_MAX_VALUES})(toString({column}), calls)" for column in columns)
-        return f"SELECT {tops}, sumMap(flags) FROM {HOURS} LIMIT 1"
+        return f"SELECT {tops}, sumMap(flags) FROM {hours()} LIMIT 1"
 
     def parameters(self) -> Mapping[str, Any]:
         """See `Query.parameters`."""

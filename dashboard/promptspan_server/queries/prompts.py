@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.hours import HOURS, latency_columns, read_latency, with_latency
+from promptspan_server.queries.hours import hours, latency_columns, read_latency, with_latency
 from promptspan_server.queries.money import SPEND_COLUMNS, Spend
 from promptspan_server.queries.query import Query, from_micros
 
@@ -69,7 +69,7 @@ class Prompts(Query[PromptRow]):
                 toUnixTimestamp64Micro(max(last_call)) AS last_us,
                 tuple({SPEND_COLUMNS}) AS spend,
                 {latency_columns(self.scope.range)}
-            FROM {HOURS}
+            FROM {hours()}
             WHERE {self.scope.filter.condition()}
             GROUP BY prompt_name
             ORDER BY sum(calls) DESC, prompt_name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.hours import HOURS, read_latency
+from promptspan_server.queries.hours import hours, read_latency
 from promptspan_server.queries.query import Query, from_micros
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class CallsOverTime(Query[Point]):
                 sumMap(duration_hist),
                 if(sum(cost_calls) = 0, NULL, sum(cost_usd)),
                 sum(cost_calls)
-            FROM {HOURS}
+            FROM {hours()}
             WHERE {self.scope.filter.condition()}
             GROUP BY at_s, version
             ORDER BY at_s, version
@@ -91,7 +91,7 @@ class CallsOverTime(Query[Point]):
                 tuple(quantileExact(0.5)(duration_ms), quantileExact(0.95)(duration_ms)),
                 sum(cost_usd),
                 countIf(cost_usd IS NOT NULL)
-            FROM llm_costs
+            FROM priced_calls
             WHERE {self.scope.where()}
             GROUP BY at_s, version
             ORDER BY at_s, version

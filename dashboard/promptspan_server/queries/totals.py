@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from promptspan_server.queries.histogram import quantile
-from promptspan_server.queries.hours import HOURS, has_exact_quantiles
+from promptspan_server.queries.hours import has_exact_quantiles, hours
 from promptspan_server.queries.money import SPEND_COLUMNS, Spend
 from promptspan_server.queries.query import Query
 
@@ -96,7 +96,7 @@ class Totals(Query[TotalsRow]):
                 sum(estimated),
                 {SPEND_COLUMNS},
                 if(sum(wasted_calls) = 0, NULL, sum(wasted_usd))
-            FROM {HOURS}
+            FROM {hours()}
             WHERE {self.scope.filter.condition()}
             LIMIT 1
         """

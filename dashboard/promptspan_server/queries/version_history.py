@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from promptspan_server.queries.hours import hours
 from promptspan_server.queries.query import Query, from_micros
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MAX_ROWS = 2_000
+_SINCE = "toStartOfHour(now64(9, 'UTC')) - toIntervalDay({days:UInt32})"
+_UNTIL = "now64(9, 'UTC') + INTERVAL 2 HOUR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,7 @@ class FirstCalls(Query[FirstCallRow]):
         named = "" if self.prompt is None else "WHERE prompt_name = {prompt:String}"
         return f"""
             SELECT prompt_name, prompt_version, toUnixTimestamp64Micro(min(first_call)) AS first_us
-            FROM prompt_hours(
-                since = toStartOfHour(now64(9, 'UTC')) - toIntervalDay({{days:UInt32}}),
-                until = now64(9, 'UTC') + INTERVAL 2 HOUR)
+            FROM {hours(_SINCE, _UNTIL)}
             {named}
             GROUP BY prompt_name, prompt_version
             ORDER BY first_us DESC, prompt_name, prompt_version

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.hours import HOURS, latency_columns, most_frequent, read_latency, with_latency
+from promptspan_server.queries.hours import hours, latency_columns, most_frequent, read_latency, with_latency
 from promptspan_server.queries.money import SPEND_COLUMNS, Spend
 from promptspan_server.queries.query import Query, from_micros
 
@@ -89,7 +89,7 @@ class Versions(Query[VersionRow]):
                 sumMap(models) AS all_models,
                 tuple({SPEND_COLUMNS}) AS spend,
                 {latency_columns(self.scope.range)}
-            FROM {HOURS}
+            FROM {hours()}
             WHERE {self.scope.filter.condition()}
             GROUP BY prompt_name, prompt_version
             ORDER BY sum(calls) DESC, prompt_name, prompt_version

@@ -24,7 +24,7 @@ _ALLOWED_FAMILIES = (
     r"(?:read|group_by|sort|distinct|set|join|result|timeout)_overflow_mode",
     r"max_bytes_(?:ratio_)?before_external_(?:group_by|sort)",
     r"join_(?:use_nulls|algorithm|default_strictness)|group_by_use_nulls|transform_null_in|extremes|final",
-    r"optimize_\w+|query_plan_\w+|enable_\w+|use_\w+|compile_\w+|prefer_\w+|preferred_\w+|priority",
+    r"analyzer_inline_views|optimize_\w+|query_plan_\w+|enable_\w+|use_\w+|compile_\w+|prefer_\w+|preferred_\w+|priority",
     r"do_not_merge_across_partitions_select_final|cast_\w+|totals_mode|count_distinct_implementation",
 )
 _ALLOWED_NAMES = "|".join(_ALLOWED_FAMILIES)

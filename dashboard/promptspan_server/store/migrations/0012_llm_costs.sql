@@ -69,39 +69,28 @@ WHERE n.price_id != '';
 --                 or a bucket holds more than a billion tokens, which no call has
 --   no_usage      input or output tokens are not known (embeddings and reranking have no output)
 --   not_billable  not a model call, or another span of a call that is counted already: never part of any coverage
--- context_window_share is how full the model was, input and output together; NULL where its window or the usage is not known.
--- The buckets: uncached input = input - cache reads - cache writes, never below 0. Audio is taken from it as far as it
--- goes (audio that was cached too is billed as cached), the rest is text. Reasoning and audio are taken from the output.
--- The engine plans this text for every question: few steps, and each expression once, keep that at a few milliseconds.
-CREATE VIEW llm_costs AS
+-- The buckets, in the order of the meters: uncached input = input - cache reads - cache writes, never below 0. Audio is taken from
+-- it as far as it goes (audio that was cached too is billed as cached), the rest is text. Reasoning and audio are taken from the output.
+-- The engine plans this text for every question, and what takes its time are names of names: so the buckets are one array, and what
+-- only the page of a call asks for is in llm_costs.
+CREATE VIEW priced_calls AS
 WITH (SELECT argMax(book, applied_at) FROM price_books) AS current
 SELECT
-    c.* EXCEPT (
-        input_, cache_read_, write_5m_, write_1h_, output_, uncached_, audio_in_, text_in_, reasoning_, audio_out_, text_out_,
-        sane_, known_, used_, second_of_day_, name_key_, key_),
-    toUInt64(c.uncached_) AS uncached_input_tokens,
-    -- ifNull for readers who set join_use_nulls: no price row is an empty price_id either way.
+    c.* EXCEPT (key_, second_of_day_, input_, sane_),
+    -- Readers may set join_use_nulls: no price row is an empty price_id either way.
     ifNull(k.price_id, '') AS price_id,
     ifNull(k.tier, '') AS price_tier,
     ifNull(k.contract, '') AS price_contract,
-    if(price_id = '', NULL, k.valid_from) AS price_valid_from,
-    if(bitTest(k.meters, 0), k.input_usd_per_mtok, NULL) AS input_usd_per_mtok,
-    if(bitTest(k.meters, 1), k.cache_read_usd_per_mtok, NULL) AS cache_read_usd_per_mtok,
-    if(bitTest(k.meters, 2), k.cache_write_5m_usd_per_mtok, NULL) AS cache_write_5m_usd_per_mtok,
-    if(bitTest(k.meters, 3), k.cache_write_1h_usd_per_mtok, NULL) AS cache_write_1h_usd_per_mtok,
-    if(bitTest(k.meters, 4), k.audio_input_usd_per_mtok, NULL) AS audio_input_usd_per_mtok,
-    if(bitTest(k.meters, 5), k.output_usd_per_mtok, NULL) AS output_usd_per_mtok,
-    if(bitTest(k.meters, 6), k.reasoning_usd_per_mtok, NULL) AS reasoning_usd_per_mtok,
-    if(bitTest(k.meters, 7), k.audio_output_usd_per_mtok, NULL) AS audio_output_usd_per_mtok,
-    if(price_id = '', NULL, k.request_usd) AS request_usd,
-    nullIf(ifNull(k.context_window, 0), 0) AS context_window,
-    if(c.known_, (c.input_ + c.output_) / context_window, NULL) AS context_window_share,
+    ifNull(k.valid_from, 0) AS valid_from,
+    ifNull(k.meters, 0) AS meters,
+    k.prices AS prices,
+    k.request_usd AS request_price,
     CAST(multiIf(
         NOT c.billable, 'not_billable',
         c.reported_cost_usd IS NOT NULL, 'reported',
         c.cached, 'priced',
-        NOT c.known_, 'no_usage',
-        ifNull(k.meters, 0) = 0 OR NOT c.sane_ OR bitAnd(c.used_, bitNot(k.meters)) != 0, 'unpriced',
+        NOT c.known, 'no_usage',
+        meters = 0 OR NOT c.sane_ OR arrayExists((n, meter) -> n > 0 AND NOT bitTest(meters, meter), c.tokens, [0, 1, 2, 3, 4, 5, 6, 7]), 'unpriced',
         'priced') AS LowCardinality(String)) AS price_status,
     -- Only where it made the cost: tokens x this rate is then the cost.
     if(price_status = 'priced' AND NOT c.cached, ifNull(k.rate_id, ''), '') AS rate_id,
@@ -110,58 +99,68 @@ SELECT
         price_status != 'priced', NULL,
         c.cached, toDecimal64(0, 9),
         -- Millionths of a dollar: three places of them are nine places of a dollar.
-        CAST(CAST(round(
-                c.text_in_ * k.input_usd_per_mtok
-                + c.cache_read_ * k.cache_read_usd_per_mtok
-                + c.write_5m_ * k.cache_write_5m_usd_per_mtok
-                + c.write_1h_ * k.cache_write_1h_usd_per_mtok
-                + c.audio_in_ * k.audio_input_usd_per_mtok
-                + c.text_out_ * k.output_usd_per_mtok
-                + c.reasoning_ * k.reasoning_usd_per_mtok
-                + c.audio_out_ * k.audio_output_usd_per_mtok
-                + k.request_usd * 1000000, 3) AS Nullable(Decimal(38, 3))) * toDecimal32('0.000001', 6) AS Nullable(Decimal(18, 9)))
+        CAST(CAST(round(arraySum((n, usd) -> n * usd, c.tokens, arrayResize(prices, 8)) + request_price * 1000000, 3) AS Nullable(Decimal(38, 3))) * toDecimal32('0.000001', 6) AS Nullable(Decimal(18, 9)))
     ) AS cost_usd
 FROM
 (
     SELECT
-        o.*,
+        * EXCEPT (said_, name_key_),
         -- A missing part of a known total is 0; a missing total is no_usage, above.
-        toInt64(least(ifNull(input_tokens, 0), 1000000001)) AS input_,
-        toInt64(least(ifNull(cache_read_tokens, 0), 1000000001)) AS cache_read_,
-        toInt64(least(ifNull(cache_write_5m_tokens, 0), 1000000001)) AS write_5m_,
-        toInt64(least(ifNull(cache_write_1h_tokens, 0), 1000000001)) AS write_1h_,
-        toInt64(least(ifNull(output_tokens, 0), 1000000001)) AS output_,
-        greatest(toInt64(0), input_ - cache_read_ - write_5m_ - write_1h_) AS uncached_,
-        toInt64(least(ifNull(audio_input_tokens, 0), uncached_)) AS audio_in_,
-        uncached_ - audio_in_ AS text_in_,
-        toInt64(least(ifNull(reasoning_tokens, 0), output_)) AS reasoning_,
-        toInt64(least(ifNull(audio_output_tokens, 0), output_ - reasoning_)) AS audio_out_,
-        output_ - reasoning_ - audio_out_ AS text_out_,
-        greatest(input_, cache_read_, write_5m_, write_1h_, output_) <= 1000000000 AS sane_,
-        input_tokens IS NOT NULL AND (output_tokens IS NOT NULL OR operation IN ('embeddings', 'rerank')) AS known_,
-        bitShiftLeft(toUInt8(text_in_ > 0), 0)
-                + bitShiftLeft(toUInt8(cache_read_ > 0), 1)
-                + bitShiftLeft(toUInt8(write_5m_ > 0), 2)
-                + bitShiftLeft(toUInt8(write_1h_ > 0), 3)
-                + bitShiftLeft(toUInt8(audio_in_ > 0), 4)
-                + bitShiftLeft(toUInt8(text_out_ > 0), 5)
-                + bitShiftLeft(toUInt8(reasoning_ > 0), 6)
-                + bitShiftLeft(toUInt8(audio_out_ > 0), 7) AS used_,
-        toUInt32(toUnixTimestamp(ts) % 86400) AS second_of_day_,
-        cityHash64(provider, request_model, response_model, service_tier) AS name_key_,
+        arrayMap(
+            (uncached, thought) -> [
+                uncached - least(said_[6], uncached), said_[2], said_[3], said_[4], least(said_[6], uncached),
+                said_[5] - thought - least(said_[8], said_[5] - thought), thought, least(said_[8], said_[5] - thought)],
+            [greatest(toInt64(0), said_[1] - said_[2] - said_[3] - said_[4])], [least(said_[7], said_[5])])[1] AS tokens,
+        toUInt64(tokens[1] + tokens[5]) AS uncached_input_tokens,
+        said_[1] AS input_,
+        arrayMax(arraySlice(said_, 1, 5)) <= 1000000000 AS sane_,
         if(
             tenant != '' AND cityHash64(name_key_, tenant) IN (SELECT key FROM price_keys WHERE book = current AND price_keys.tenant != ''),
             cityHash64(name_key_, tenant),
             name_key_) AS key_
-    FROM llm_calls_once AS o
+    FROM
+    (
+        SELECT
+            *,
+            arrayMap(
+                n -> toInt64(least(ifNull(n, 0), 1000000001)),
+                [input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, audio_input_tokens, reasoning_tokens, audio_output_tokens]) AS said_,
+            input_tokens IS NOT NULL AND (output_tokens IS NOT NULL OR operation IN ('embeddings', 'rerank')) AS known,
+            toUInt32(toUnixTimestamp(ts) % 86400) AS second_of_day_,
+            cityHash64(provider, request_model, response_model, service_tier) AS name_key_
+        FROM llm_calls_once
+    )
 ) AS c
 LEFT JOIN
 (
-    SELECT p.*, w.context_window AS context_window
-    FROM (SELECT * FROM price_keys FINAL WHERE book = current) AS p
-    LEFT JOIN (SELECT * FROM model_windows FINAL) AS w ON w.price_id = p.price_id
+    SELECT
+        *,
+        [input_usd_per_mtok, cache_read_usd_per_mtok, cache_write_5m_usd_per_mtok, cache_write_1h_usd_per_mtok,
+            audio_input_usd_per_mtok, output_usd_per_mtok, reasoning_usd_per_mtok, audio_output_usd_per_mtok] AS prices
+    FROM price_keys FINAL
+    WHERE book = current
 ) AS k
     ON k.key = c.key_
     AND c.ts >= k.valid_from AND c.ts < k.valid_to
     AND c.input_ >= k.input_from AND c.input_ < k.input_to
     AND c.second_of_day_ >= k.day_from_s AND c.second_of_day_ < k.day_to_s;
+
+-- The same with the prices that were used, and how full the model was: context_window_share is of input and output together;
+-- NULL where its window or the usage is not known.
+CREATE VIEW llm_costs AS
+SELECT
+    p.* EXCEPT (known, tokens, meters, prices, request_price, valid_from),
+    if(p.price_id = '', NULL, p.valid_from) AS price_valid_from,
+    if(bitTest(p.meters, 0), p.prices[1], NULL) AS input_usd_per_mtok,
+    if(bitTest(p.meters, 1), p.prices[2], NULL) AS cache_read_usd_per_mtok,
+    if(bitTest(p.meters, 2), p.prices[3], NULL) AS cache_write_5m_usd_per_mtok,
+    if(bitTest(p.meters, 3), p.prices[4], NULL) AS cache_write_1h_usd_per_mtok,
+    if(bitTest(p.meters, 4), p.prices[5], NULL) AS audio_input_usd_per_mtok,
+    if(bitTest(p.meters, 5), p.prices[6], NULL) AS output_usd_per_mtok,
+    if(bitTest(p.meters, 6), p.prices[7], NULL) AS reasoning_usd_per_mtok,
+    if(bitTest(p.meters, 7), p.prices[8], NULL) AS audio_output_usd_per_mtok,
+    if(p.price_id = '', NULL, p.request_price) AS request_usd,
+    nullIf(ifNull(w.context_window, 0), 0) AS context_window,
+    if(p.known, (ifNull(p.input_tokens, 0) + ifNull(p.output_tokens, 0)) / context_window, NULL) AS context_window_share
+FROM priced_calls AS p
+LEFT JOIN (SELECT price_id AS id, context_window FROM model_windows FINAL) AS w ON w.id = p.price_id;

@@ -151,7 +151,7 @@ SELECT
             mapValues(chosen)))), toUInt64(1))) AS settings,
     min(c.ts) AS first_call,
     max(c.ts) AS last_call
-FROM llm_costs AS c
+FROM priced_calls AS c
 WHERE c.billable AND toStartOfHour(c.ts) IN (SELECT arrayJoin({hours:Array(DateTime('UTC'))}))
 GROUP BY hour, tenant, environment, service, feature, prompt_name, prompt_version, operation, provider, request_model, response_model, service_tier, tags, status, price_status, price_id, rate_id;
 
@@ -210,8 +210,10 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (hour, feature, prompt_name, prompt_version, environment, service, request_model)
 SETTINGS non_replicated_deduplication_window = 0;
 
--- The calls of one stretch of time by hour, exactly: prompt_hours(since = ..., until = ...). Of whole hours to which nothing
--- happened since they were computed it reads the sums, of all others the calls.
+-- What adds up to the calls of one stretch of time, exactly: prompt_hours(since = ..., until = ...). Of whole hours to which
+-- nothing happened since they were computed it has the sums, of all others the calls, one row each: readers add up anyway, and
+-- the engine drops what they do not ask for. Pages read this text in the place of its name (queries/hours.py), which lets it drop
+-- that before it plans.
 CREATE VIEW prompt_hours AS
 SELECT * EXCEPT (revision, gone)
 FROM prompt_hour_rows FINAL
@@ -225,48 +227,47 @@ SELECT
     environment,
     service,
     request_model,
-    count() AS calls,
-    countIf(c.status = 'error') AS errors,
-    countIf(c.status = 'cancelled') AS cancelled,
-    countIf(c.status = 'incomplete') AS incomplete,
-    countIf(c.usage_source = 'estimated') AS estimated,
-    countIf(notEmpty(c.safety_flags)) AS flagged,
-    sumMap(CAST((arrayDistinct(c.safety_flags), arrayResize([1], length(arrayDistinct(c.safety_flags)), 1)), 'Map(LowCardinality(String), UInt64)')) AS flags,
-    sumMap(map(if(c.response_model != '', c.response_model, c.request_model), toUInt64(1))) AS models,
-    count(c.input_tokens) AS input_calls,
-    count(c.output_tokens) AS output_calls,
-    sum(ifNull(c.input_tokens, 0)) AS input_tokens,
-    sum(ifNull(c.output_tokens, 0)) AS output_tokens,
-    count(c.cost_usd) AS cost_calls,
-    countIf(c.price_status = 'no_usage') AS no_usage_calls,
-    sum(ifNull(c.cost_usd, 0)) AS cost_usd,
-    countIf(c.cost_usd IS NOT NULL AND c.status != 'ok') AS wasted_calls,
-    sumIf(ifNull(c.cost_usd, 0), c.status != 'ok') AS wasted_usd,
-    max(c.cost_usd) AS cost_usd_max,
-    max(c.duration_ms) AS duration_ms_max,
-    sumMap(map(toUInt16(floor(log2(c.duration_ms + 1) * 8)), toUInt64(1))) AS duration_hist,
-    sumMapIf(map(toUInt16(floor(log2(ifNull(c.ttft_ms, 0) + 1) * 8)), toUInt64(1)), c.ttft_ms IS NOT NULL) AS ttft_hist,
-    sumMapIf(map(toUInt16(floor(log2(ifNull(c.output_tokens, 0) + 1) * 8)), toUInt64(1)), c.output_tokens IS NOT NULL) AS output_tokens_hist,
-    sumIf(log(c.duration_ms + 1), c.status = 'ok') AS latency_log_sum,
-    sumIf(pow(log(c.duration_ms + 1), 2), c.status = 'ok') AS latency_log_sumsq,
-    sum(ifNull(log(c.input_tokens + 1), 0)) AS input_log_sum,
-    sum(ifNull(pow(log(c.input_tokens + 1), 2), 0)) AS input_log_sumsq,
-    sum(ifNull(log(c.output_tokens + 1), 0)) AS output_log_sum,
-    sum(ifNull(pow(log(c.output_tokens + 1), 2), 0)) AS output_log_sumsq,
-    countIf(c.cost_usd > 0) AS cost_log_calls,
-    sum(ifNull(log(toFloat64(c.cost_usd) * 1e9 + 1), 0)) AS cost_log_sum,
-    sum(ifNull(pow(log(toFloat64(c.cost_usd) * 1e9 + 1), 2), 0)) AS cost_log_sumsq,
-    sumMap(CAST((arrayDistinct(c.finish_reasons), arrayResize([1], length(arrayDistinct(c.finish_reasons)), 1)), 'Map(LowCardinality(String), UInt64)')) AS finish_reasons,
-    sumMap(map(concat('provider=', c.provider, '\nprice=', c.rate_id, '\n', 'template=', left(c.template_hash, 12), arrayStringConcat(arrayMap(
+    toUInt64(1) AS calls,
+    toUInt64(c.status = 'error') AS errors,
+    toUInt64(c.status = 'cancelled') AS cancelled,
+    toUInt64(c.status = 'incomplete') AS incomplete,
+    toUInt64(c.usage_source = 'estimated') AS estimated,
+    toUInt64(notEmpty(c.safety_flags)) AS flagged,
+    CAST((arrayDistinct(c.safety_flags), arrayResize([1], length(arrayDistinct(c.safety_flags)), 1)), 'Map(LowCardinality(String), UInt64)') AS flags,
+    map(if(c.response_model != '', c.response_model, c.request_model), toUInt64(1)) AS models,
+    toUInt64(c.input_tokens IS NOT NULL) AS input_calls,
+    toUInt64(c.output_tokens IS NOT NULL) AS output_calls,
+    ifNull(c.input_tokens, 0) AS input_tokens,
+    ifNull(c.output_tokens, 0) AS output_tokens,
+    toUInt64(c.cost_usd IS NOT NULL) AS cost_calls,
+    toUInt64(c.price_status = 'no_usage') AS no_usage_calls,
+    toDecimal128(ifNull(c.cost_usd, 0), 9) AS cost_usd,
+    toUInt64(c.cost_usd IS NOT NULL AND c.status != 'ok') AS wasted_calls,
+    if(c.status != 'ok', toDecimal128(ifNull(c.cost_usd, 0), 9), 0) AS wasted_usd,
+    c.cost_usd AS cost_usd_max,
+    c.duration_ms AS duration_ms_max,
+    map(toUInt16(floor(log2(c.duration_ms + 1) * 8)), toUInt64(1)) AS duration_hist,
+    if(c.ttft_ms IS NULL, map(), map(toUInt16(floor(log2(ifNull(c.ttft_ms, 0) + 1) * 8)), toUInt64(1))) AS ttft_hist,
+    if(c.output_tokens IS NULL, map(), map(toUInt16(floor(log2(ifNull(c.output_tokens, 0) + 1) * 8)), toUInt64(1))) AS output_tokens_hist,
+    if(c.status = 'ok', log(c.duration_ms + 1), 0) AS latency_log_sum,
+    if(c.status = 'ok', pow(log(c.duration_ms + 1), 2), 0) AS latency_log_sumsq,
+    ifNull(log(c.input_tokens + 1), 0) AS input_log_sum,
+    ifNull(pow(log(c.input_tokens + 1), 2), 0) AS input_log_sumsq,
+    ifNull(log(c.output_tokens + 1), 0) AS output_log_sum,
+    ifNull(pow(log(c.output_tokens + 1), 2), 0) AS output_log_sumsq,
+    toUInt64(ifNull(c.cost_usd > 0, 0)) AS cost_log_calls,
+    ifNull(log(toFloat64(c.cost_usd) * 1e9 + 1), 0) AS cost_log_sum,
+    ifNull(pow(log(toFloat64(c.cost_usd) * 1e9 + 1), 2), 0) AS cost_log_sumsq,
+    CAST((arrayDistinct(c.finish_reasons), arrayResize([1], length(arrayDistinct(c.finish_reasons)), 1)), 'Map(LowCardinality(String), UInt64)') AS finish_reasons,
+    map(concat('provider=', c.provider, '\nprice=', c.rate_id, '\n', 'template=', left(c.template_hash, 12), arrayStringConcat(arrayMap(
             (name, value) -> concat('\n', name, '=', if(name = 'gen_ai.request.max_tokens' AND length(value) > 2, concat(left(value, 2), 'e', toString(length(value) - 2)), left(value, 40))),
             mapKeys(mapFilter((name, value) -> name IN ('gen_ai.request.temperature', 'gen_ai.request.top_p', 'gen_ai.request.top_k', 'gen_ai.request.frequency_penalty', 'gen_ai.request.presence_penalty', 'gen_ai.request.max_tokens', 'gen_ai.request.reasoning_effort', 'gen_ai.openai.response.system_fingerprint', 'openai.response.system_fingerprint', 'gen_ai.response.system_fingerprint'), c.attributes) AS chosen),
-            mapValues(chosen)))), toUInt64(1))) AS settings,
-    min(c.ts) AS first_call,
-    max(c.ts) AS last_call
-FROM llm_costs AS c
+            mapValues(chosen)))), toUInt64(1)) AS settings,
+    c.ts AS first_call,
+    c.ts AS last_call
+FROM priced_calls AS c
 WHERE c.billable AND c.ts >= {since:DateTime64(9, 'UTC')} AND c.ts < {until:DateTime64(9, 'UTC')}
     AND (
         toStartOfHour(c.ts) < {since:DateTime64(9, 'UTC')}
         OR toStartOfHour(c.ts) >= toStartOfHour({until:DateTime64(9, 'UTC')})
-        OR toStartOfHour(c.ts) IN (SELECT hour FROM open_hours))
-GROUP BY hour, feature, prompt_name, prompt_version, environment, service, request_model;
+        OR toStartOfHour(c.ts) IN (SELECT hour FROM open_hours));
