@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 OVERVIEW, PROMPT, TRACES, TRACE, HEALTH = "", "prompt", "traces", "trace", "health"
 ALERTS, INCIDENT = "alerts", "incident"
 SPEND = "spend"
+CLOSE = "close"
 
 
 def link(page: str, *parameters: Mapping[str, str | None]) -> str:

@@ -25,6 +25,7 @@ def pages() -> dict[str, StreamlitPage]:
         links.TRACES: "Traces",
         links.TRACE: "Trace",
         links.SPEND: "Spend",
+        links.CLOSE: "Close",
         links.HEALTH: "Health",
     }
     views = _views()
@@ -56,7 +57,17 @@ def bar(known: dict[str, StreamlitPage], current: StreamlitPage) -> None:
 
 
 def _views() -> dict[str, Callable[[], None]]:
-    from promptspan_server.ui.views import alerts, health, incident, overview, prompt, spend, trace, traces
+    from promptspan_server.ui.views import (
+        alerts,
+        close,
+        health,
+        incident,
+        overview,
+        prompt,
+        spend,
+        trace,
+        traces,
+    )
 
     return {
         links.OVERVIEW: overview.show,
@@ -66,5 +77,6 @@ def _views() -> dict[str, Callable[[], None]]:
         links.TRACES: traces.show,
         links.TRACE: trace.show,
         links.SPEND: spend.show,
+        links.CLOSE: close.show,
         links.HEALTH: health.show,
     }
