@@ -15,7 +15,7 @@ from ui.seed import HOSTILE, PROMPT
 if TYPE_CHECKING:
     from queries.live_store import LiveStore
 
-PAGES = ("", "alerts", "incident", "prompt", "traces", "trace", "health")
+PAGES = ("", "alerts", "incident", "prompt", "traces", "trace", "close", "health")
 VERSIONS = "Prompt versions with calls, failures, latency and cost"
 CALLS = "Model calls, each leading to its trace"
 
