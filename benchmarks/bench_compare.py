@@ -50,6 +50,7 @@ CHANGED = (
     World("errors 1 -> 2 %", errors_b=2.0),
 )
 UNEVEN = World("48/52", share=0.52)
+_EQUAL = {world.name for world in NULL}
 
 
 def simulate(world: World, seed: int) -> Arms:
@@ -162,6 +163,12 @@ def watch(task: tuple[World, int, int]) -> Seen:
         for name, claimed in claims.items():
             if claimed and np.isnan(first[name]):
                 first[name] = known.calls.sum()
+        # Of a difference only the first claim counts.
+        if (
+            not np.isnan(first["mismatch" if world.name == UNEVEN.name else "any"])
+            and world.name not in _EQUAL
+        ):
+            break
     return Seen(first["any"], first["welch"], first["z"], first["mismatch"], spent)
 
 
@@ -215,11 +222,13 @@ def main() -> int:
                 np.mean([not np.isnan(getattr(each, name)) for each in seen]) for name in ("welch", "z_test")
             )
             ms = 1000 * np.mean([each.seconds for each in seen]) / len(range(2, HOURS + 1, options.every))
-            print(f"{world.name:16} {claimed:13.1%} {bar:6.1%}   {welch:6.0%} {z:7.0%}   {ms:.0f}")
+            print(
+                f"{world.name:16} {claimed:13.1%} {bar:6.1%}   {welch:6.0%} {z:7.0%}   {ms:.0f}", flush=True
+            )
         print(f"\n{'difference':16} {'found':>13}   median calls until then")
         for world in CHANGED:
             seen = [each.any_metric for each in run(world)]
-            print(f"{world.name:16} {np.mean(~np.isnan(seen)):13.0%}   {np.nanmedian(seen):,.0f}")
+            print(f"{world.name:16} {np.mean(~np.isnan(seen)):13.0%}   {np.nanmedian(seen):,.0f}", flush=True)
         uneven = [each.mismatch for each in run(UNEVEN)]
         found = np.mean(np.nan_to_num(uneven, nan=np.inf) <= 12_000)
         print(f"\nsplit {UNEVEN.name}: found within 12,000 calls in {found:.0%} of the runs")

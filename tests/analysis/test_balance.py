@@ -18,7 +18,7 @@ def test_a_split_of_48_to_52_is_found_within_12000_calls() -> None:
     found = sum(
         check_balance(_calls(0.52, seed), intended=None, clustered=False).mismatch for seed in range(40)
     )
-    assert found >= 28
+    assert found >= 33
 
 
 def test_an_even_split_is_left_alone() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BUCKETS_PER_OCTAVE = 8
 _STRENGTH = 100.0  # pseudo-counts of the mixture, around the quantile's own share
+_FINE = 0.01  # buckets: 0.1 %
 _FARTHEST = 64.0  # buckets: ratios beyond 2 ** 8 are reported as unbounded
 
 
@@ -75,7 +76,9 @@ def compare_quantiles(
     both = (n > 0).all(axis=1)
     if not both.any():
         return None
-    histograms, n = histograms[both], n[both]
+    # Empty buckets above the largest value would only be added up.
+    filled = int(np.flatnonzero(histograms.any(axis=(0, 1)))[-1]) + 2
+    histograms, n = histograms[both][:, :, :filled], n[both]
     weight = n.prod(axis=1) / n.sum(axis=1)
     shape = (weight[:, None, None] * histograms / n[:, :, None]).sum(axis=0) / weight.sum()
     below = np.concatenate([np.zeros((*histograms.shape[:2], 1)), histograms.cumsum(axis=2)], axis=2)
@@ -150,7 +153,7 @@ def _edge(log_e: Callable[[float], float], centre: float, direction: float, limi
         inside, step = outside, step * 2
         if abs(inside - centre) > _FARTHEST:
             return direction * np.inf
-    for _ in range(10):
+    while abs(outside - inside) > _FINE:
         middle = (inside + outside) / 2
         if log_e(middle) < limit:
             inside = middle

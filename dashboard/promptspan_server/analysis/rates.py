@@ -29,6 +29,7 @@ _ABOVE = 0.008 * 1.35 ** np.arange(20)
 _EFFECTS = np.concatenate([-_ABOVE[::-1], _ABOVE])
 _DENSITY = np.log(np.gradient(_EFFECTS)) - 0.5 * (_EFFECTS / 0.7) ** 2
 _LOG_WEIGHTS = _DENSITY - np.log(np.exp(_DENSITY).sum())
+_FINE = 1e-4  # ends of intervals are that exact
 _FARTHEST = 12.0  # log ratios beyond this are reported as unbounded
 
 
@@ -146,7 +147,7 @@ def _edge(evidence: Callable[[float], float], centre: float, direction: float, l
         inside, step = outside, step * 2
         if step > 2 * _FARTHEST:
             return direction * np.inf
-    for _ in range(18):
+    while abs(outside - inside) > _FINE:
         middle = (inside + outside) / 2
         if evidence(middle) < limit:
             inside = middle
