@@ -2,8 +2,8 @@
 
 The likelihood ratio of other shares against the intended one, averaged over a few: a martingale if the
 traffic is divided as intended, so 1 / e is a p-value however often one looks (Wald 1945; Lindon & Malek 2020,
-section 5, with points in the place of a Beta mixture). Most of the weight is on 48 to 52, the smallest mismatch
-worth finding soon: Wald's own test for it is hardly sooner.
+section 5, with points in the place of a Beta mixture). Most of the weight is on 48 to 52, the smallest
+mismatch worth finding soon: Wald's own test for it is hardly sooner.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def check_balance(calls: Floats, *, intended: float | None, clustered: bool) -> 
         centred = of_units - by_unit.sum(axis=0) * (observed - intended)
         effect = max(1.0, float((centred**2).sum()) / (total * observed * (1 - observed)))
     a, b = counts[0] / effect, counts[1] / effect
-    # With the log odds shifted by d, a call is the candidate's with probability p exp(d) / (1 - p + p exp(d)).
+    # With log odds shifted by d, a call is the candidate's by chance p exp(d) / (1 - p + p exp(d)).
     ratios = np.log(_WEIGHTS) + b * _SHIFTS - (a + b) * np.log1p(intended * np.expm1(_SHIFTS))
     log_e = float(np.logaddexp.reduce(ratios))
     return Balance(intended, observed, float(min(1.0, np.exp(-log_e))))

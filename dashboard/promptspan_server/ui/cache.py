@@ -13,6 +13,7 @@ from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ct
 
 from promptspan_server.analysis.compare import Comparison, compare
 from promptspan_server.analysis.locate import Located, locate
+from promptspan_server.analysis.places import Place, places
 from promptspan_server.analysis.reading import read_arms
 from promptspan_server.analysis.reading_cells import read_cells
 from promptspan_server.queries.connection import (
@@ -103,6 +104,15 @@ def compared(question: ArmsOf) -> tuple[Comparison, float] | QueryFailed:
         return error
 
 
+def placed(question: ArmsOf, comparison: Comparison) -> tuple[Place, ...]:
+    """Find where the differences of a comparison are, or remember what came out.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+    """
+    return _placed(question, comparison, f"{question!r}{comparison.verdict}")
+
+
 def located(question: SegmentCells) -> Located | QueryFailed:
     """Find where a rise is, or remember what came out.
 
@@ -168,6 +178,15 @@ def _open(_query: Query[Any], key: str) -> Answer[Any]:  # noqa: ARG001  (`key` 
 def _compared(_question: ArmsOf, key: str) -> tuple[Comparison, float]:  # noqa: ARG001  (what it is remembered by)
     asked_at_s = time.time()
     return compare(read_arms(store(), _question)), asked_at_s
+
+
+@st.cache_data(ttl=COMPARISON_TTL, max_entries=100, show_spinner=False)
+def _placed(
+    _question: ArmsOf,
+    _comparison: Comparison,
+    key: str,  # noqa: ARG001  (what it is remembered by)
+) -> tuple[Place, ...]:
+    return places(store(), _question, _comparison)
 
 
 @st.cache_data(ttl=COMPARISON_TTL, max_entries=100, show_spinner=False)

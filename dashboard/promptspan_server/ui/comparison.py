@@ -6,11 +6,13 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from promptspan_server.analysis.wording import change, p_value, sentence
+import streamlit as st
+
+from promptspan_server.analysis.wording import change, label, p_value, sentence
 from promptspan_server.queries.arms import ArmsOf
 from promptspan_server.queries.connection import QueryFailed
 from promptspan_server.queries.scope import Filter
-from promptspan_server.ui import cache, panels, wording
+from promptspan_server.ui import cache, links, panels, wording
 from promptspan_server.ui.table import Cell, Column, Lane, Tone, table
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from promptspan_server.analysis.compare import Compared, Comparison, Verdict
+    from promptspan_server.analysis.places import Place
+    from promptspan_server.queries.segments import ExampleRow
     from promptspan_server.queries.versions import VersionRow
     from promptspan_server.ui.controls import View
 
@@ -41,14 +45,74 @@ def ask(prompt: str, a: str, b: str, view: View) -> tuple[Comparison, float] | Q
     Raises:
         StoreUnreachable: No answer from the store.
     """
+    return cache.compared(_question(prompt, a, b, view))
+
+
+def ask_where(
+    answer: tuple[Comparison, float] | QueryFailed, prompt: str, a: str, b: str, view: View
+) -> tuple[Place, ...]:
+    """Find where the differences are.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+    """
+    return () if isinstance(answer, QueryFailed) else cache.placed(_question(prompt, a, b, view), answer[0])
+
+
+def _question(prompt: str, a: str, b: str, view: View) -> ArmsOf:
     chosen = view.filter
     narrowed = Filter(feature=chosen.feature, environment=chosen.environment, model=chosen.model)
-    return cache.compared(ArmsOf(view.window.range, prompt, a, b, narrowed))
+    return ArmsOf(view.window.range, prompt, a, b, narrowed)
 
 
-def verdict(answer: tuple[Comparison, float] | QueryFailed, a: str, b: str) -> str:
+def verdict(
+    answer: tuple[Comparison, float] | QueryFailed, a: str, b: str, places: Sequence[Place] = ()
+) -> str:
     """Say what came out; empty if the store did not answer, which `draw` shows."""
-    return "" if isinstance(answer, QueryFailed) else sentence(answer[0], a=a, b=b)
+    return "" if isinstance(answer, QueryFailed) else sentence(answer[0], a=a, b=b, places=places)
+
+
+def draw_where(places: Sequence[Place], asked_at_s: float) -> None:
+    """Draw where the differences are, in words, with calls that show them and usual ones beside."""
+    if not places:
+        return
+    panels.heading("Where is it?", asked_at_s, "where the change is, which need not be what caused it")
+    for place in places:
+        st.text(f"{label(place.compared).capitalize()}: {' '.join(place.said)}")
+    first = places[0]
+    table(
+        [
+            Column(f"Calls to look at: {label(first.compared)}", clip=True),
+            Column("Start, UTC"),
+            Column("Status"),
+            Column("Duration", "", "right"),
+            Column("Cost, USD", "", "right"),
+            Column("Trace"),
+        ],
+        [_example(each) for each in (*first.telling, *first.usual)],
+        key="examples",
+        caption="Calls that show the difference, and usual ones",
+    )
+
+
+def _example(each: ExampleRow) -> list[Cell]:
+    return [
+        Cell("shows it" if each.telling else "usual", sort=each.telling, strong=each.telling),
+        Cell(wording.moment(each.at), sort=each.at.timestamp()),
+        Cell(
+            each.error_type or each.status,
+            sort=each.status,
+            tone="bad" if each.status == "error" else "",
+        ),
+        Cell(wording.duration(each.duration_ms), sort=each.duration_ms),
+        Cell(wording.usd(each.cost_usd), sort=None if each.cost_usd is None else float(each.cost_usd)),
+        Cell(
+            each.trace_id[:12],
+            href=links.trace_link(each.trace_id, each.span_id, each.at),
+            mono=True,
+            title=each.trace_id,
+        ),
+    ]
 
 
 def draw(answer: tuple[Comparison, float] | QueryFailed, a: str, b: str) -> None:

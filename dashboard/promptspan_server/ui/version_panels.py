@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from promptspan_server.queries.connection import QueryFailed
 from promptspan_server.ui import charts, comparison, links, panels, wording
 from promptspan_server.ui.component import mode
 from promptspan_server.ui.controls import NONE, View
@@ -82,9 +83,10 @@ def draw(
     rows = sorted(versions.rows, key=lambda row: since.get(row.version, row.first_seen), reverse=True)
     chosen = comparison.pair(rows, since)
     answer = comparison.ask(rows[0].prompt, *chosen, view) if chosen else None
+    said = _in_words(rows, since)
     with st.container(key="verdict"):
-        said = _in_words(rows, since)
-        st.text(f"{said} {comparison.verdict(answer, *chosen)}" if chosen and answer else said)
+        words = st.empty()
+        words.text(f"{said} {comparison.verdict(answer, *chosen)}" if chosen and answer else said)
     panels.heading("Versions", versions, "the newest first")
     table(
         _columns(),
@@ -94,6 +96,10 @@ def draw(
     )
     if chosen and answer:
         comparison.draw(answer, *chosen)
+        places = comparison.ask_where(answer, rows[0].prompt, *chosen, view)
+        if places and not isinstance(answer, QueryFailed):
+            words.text(f"{said} {comparison.verdict(answer, *chosen, places)}")
+            comparison.draw_where(places, answer[1])
     if series is None:
         return
     names = [row.version for row in rows[:_LINES]]
