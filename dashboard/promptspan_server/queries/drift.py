@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.hours import HOURS
+from promptspan_server.queries.hours import hours
 from promptspan_server.queries.scope import Filter, TimeRange, to_millis
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class VersionHours:
             SELECT prompt_name, prompt_version, groupArray(hour_s) AS hour_s, {outer}
             FROM (
                 SELECT prompt_name, prompt_version, toUInt32(hour) AS hour_s, {inner}
-                FROM {HOURS}
+                FROM {hours()}
                 WHERE {self._chosen()}
                 GROUP BY prompt_name, prompt_version, hour_s
             )
@@ -121,7 +121,7 @@ class VersionHours:
                     SELECT
                         prompt_name, prompt_version, toUInt32(hour) AS hour_s,
                         sumMap(duration_hist) AS d, sumMap(output_tokens_hist) AS o, sum(calls) AS n
-                    FROM {HOURS}
+                    FROM {hours()}
                     WHERE {self._chosen()}
                     GROUP BY prompt_name, prompt_version, hour_s
                 )
@@ -141,7 +141,7 @@ class VersionHours:
                 SELECT
                     prompt_name, prompt_version, pair.1 AS value, toUInt32(hour) AS hour_s,
                     toFloat64(sum(pair.2)) AS c_n
-                FROM {HOURS}
+                FROM {hours()}
                 ARRAY JOIN CAST({column}, 'Array(Tuple(String, UInt64))') AS pair
                 WHERE {self._chosen()}
                 GROUP BY prompt_name, prompt_version, value, hour_s
@@ -186,7 +186,7 @@ class SettingHours:
                 SELECT
                     prompt_name, prompt_version, pair.1 AS kind, pair.2 AS value, toUInt32(hour) AS hour_s,
                     toFloat64(sum(pair.3)) AS c_n
-                FROM {HOURS}
+                FROM {hours()}
                 ARRAY JOIN arrayConcat(
                     arrayMap((k, v) -> ('settings', toString(k), v), mapKeys(settings), mapValues(settings)),
                     arrayMap(
