@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import gzip
 import http.server
+import json
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from promptspan_server.demo.delivery import RefusedError, deliver
+from promptspan_server.demo.delivery import RefusedError, deliver, mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,8 @@ class Receiver:
                 status = statuses.pop(0) if statuses else 200
                 receiver.tokens.append(self.headers["Authorization"])
                 if status == 200:
-                    receiver.kept.append(gzip.decompress(body))
+                    packed = self.headers["Content-Encoding"] == "gzip"
+                    receiver.kept.append(gzip.decompress(body) if packed else body)
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -66,3 +68,15 @@ def test_the_wait_for_a_receiver_ends_when_it_is_told_to() -> None:
     stop = threading.Event()
     threading.Timer(0.1, stop.set).start()
     assert deliver([b"one"], endpoint="http://127.0.0.1:9", token=None, stop=stop) == 0
+
+
+@pytest.mark.parametrize("receiver", [[503]], indirect=True)
+def test_a_deployment_is_noted_where_the_spans_go(receiver: Receiver) -> None:
+    marker = {"kind": "deploy", "text": "version 7"}
+    assert mark(marker, endpoint=receiver.endpoint, token="t", stop=threading.Event())
+    assert json.loads(receiver.kept[0]) == marker
+
+
+@pytest.mark.parametrize("receiver", [[404]], indirect=True)
+def test_who_knows_no_markers_gets_the_spans_all_the_same(receiver: Receiver) -> None:
+    assert not mark({"text": "x"}, endpoint=receiver.endpoint, token=None, stop=threading.Event())

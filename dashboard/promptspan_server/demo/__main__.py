@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 import promptspan
 from promptspan_server.demo.application import Application
-from promptspan_server.demo.delivery import RefusedError, deliver
+from promptspan_server.demo.delivery import RefusedError, deliver, mark
 from promptspan_server.demo.history import bodies, past_calls
 from promptspan_server.demo.live import live
 from promptspan_server.demo.settings import ENVIRONMENT, SERVICE
@@ -69,7 +69,12 @@ async def _run(options: argparse.Namespace) -> int:
 
     # A daemon: a receiver that hangs must not hold the end of the demo.
     threading.Thread(target=tell_the_past, name="history", daemon=True).start()
-    await live(Application(), rate_hz=options.rate, seed=options.seed, stop=stop)
+
+    def tell_the_rollout(share: float) -> None:
+        # Beside the calls, which must not wait for it.
+        threading.Thread(target=_mark, args=(options, stop_past, share), name="marker", daemon=True).start()
+
+    await live(Application(), rate_hz=options.rate, seed=options.seed, stop=stop, on_rollout=tell_the_rollout)
     stop_past.set()
     for error in refusals:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201
@@ -79,8 +84,24 @@ async def _run(options: argparse.Namespace) -> int:
 def _tell_the_past(options: argparse.Namespace, stop: threading.Event) -> None:
     now = datetime.now(timezone.utc)
     calls = past_calls(now=now, days=options.history_days, seed=options.seed, rollout=EARLY_ROLLOUT)
-    token = os.environ.get("PROMPTSPAN_TOKEN", "").strip() or None
-    deliver(bodies(calls), endpoint=options.endpoint, token=token, stop=stop)
+    deliver(bodies(calls), endpoint=options.endpoint, token=_token(), stop=stop)
+
+
+def _mark(options: argparse.Namespace, stop: threading.Event, share: float) -> None:
+    marker = {
+        "kind": "deploy",
+        "text": f"inbox-summary: version 7 gets {share:.0%} of the calls",
+        "author": "rollout",
+        "environment": ENVIRONMENT,
+        "service": SERVICE,
+        "prompt_name": "inbox-summary",
+        "prompt_version": "7",
+    }
+    mark(marker, endpoint=options.endpoint, token=_token(), stop=stop)
+
+
+def _token() -> str | None:
+    return os.environ.get("PROMPTSPAN_TOKEN", "").strip() or None
 
 
 def _options() -> argparse.Namespace:

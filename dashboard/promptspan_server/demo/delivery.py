@@ -1,8 +1,9 @@
-"""Sends bodies to an OTLP/HTTP receiver, and waits for one that is not there yet."""
+"""Sends bodies to an OTLP/HTTP receiver, and waits for one that is not there yet; notes deployments there."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
@@ -46,6 +47,19 @@ def deliver(bodies: Iterable[bytes], *, endpoint: str, token: str | None, stop: 
             break
         sent += 1
     return sent
+
+
+def mark(marker: dict[str, str], *, endpoint: str, token: str | None, stop: threading.Event) -> bool:
+    """Note a deployment where the spans go, as a pipeline would.
+
+    Returns:
+        Whether it was noted: a receiver that is no store of ours (a Collector) does not know of markers.
+    """
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        return _send(f"{endpoint.rstrip('/')}/v1/markers", json.dumps(marker).encode(), headers, stop)
+    except RefusedError:
+        return False
 
 
 def _send(url: str, body: bytes, headers: dict[str, str], stop: threading.Event) -> bool:

@@ -10,12 +10,21 @@ from promptspan_server.demo.story import weather_at
 from promptspan_server.demo.traffic import Traffic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from promptspan_server.demo.application import Application
 
 _FAREWELL_S = 0.5
 
 
-async def live(application: Application, *, rate_hz: float, seed: int, stop: asyncio.Event) -> int:
+async def live(
+    application: Application,
+    *,
+    rate_hz: float,
+    seed: int,
+    stop: asyncio.Event,
+    on_rollout: Callable[[float], None] = lambda _share: None,
+) -> int:
     """Handle calls until told to stop.
 
     What runs at the end gets half a second to finish and is cancelled then, as at the end of any application.
@@ -25,6 +34,7 @@ async def live(application: Application, *, rate_hz: float, seed: int, stop: asy
         rate_hz: Calls a second, on average.
         seed: Of the dice.
         stop: Set to end.
+        on_rollout: Told the new version's share of the traffic when it changes.
 
     Returns:
         How many calls were begun.
@@ -33,8 +43,13 @@ async def live(application: Application, *, rate_hz: float, seed: int, stop: asy
     running: set[asyncio.Task[None]] = set()
     began = time.monotonic()
     count = 0
+    rollout = weather_at(0).rollout
     while not await _pause(stop, traffic.pause_s(rate_hz)):
-        task = asyncio.create_task(application.handle(traffic.call(weather_at(time.monotonic() - began))))
+        weather = weather_at(time.monotonic() - began)
+        if weather.rollout != rollout:
+            rollout = weather.rollout
+            on_rollout(rollout)
+        task = asyncio.create_task(application.handle(traffic.call(weather)))
         running.add(task)
         task.add_done_callback(running.discard)
         count += 1
