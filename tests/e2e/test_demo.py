@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -55,3 +58,31 @@ def test_the_demo_is_live_with_two_versions_within_a_minute_and_goes_on_until_in
     assert code == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in running.ready["pids"].values())
     assert "Traceback" not in running.report()
+
+
+@pytest.mark.long
+def test_the_staged_incident_fires_within_two_minutes_with_its_deployment_noted(tmp_path: Path) -> None:
+    began = time.monotonic()
+    script = str(Path(sys.executable).parent / "promptspan")
+    ports = [f"--{name}-port=0" for name in ("clickhouse", "otlp", "otlp-grpc", "dashboard")]
+    running = Running(
+        [script, "demo", "--no-browser", "--json", f"--data-dir={tmp_path}", *ports]
+    ).wait_ready()
+
+    def firing() -> list[dict[str, Any]]:
+        command = [script, "alerts", "list", f"--dsn={running.ready['dsn']}", "--format=json"]
+        alerts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return [each for each in alerts if (each["rule"], each["state"]) == ("errors", "firing")]
+
+    try:
+        until(lambda: bool(firing()), "the alert fires", within_s=120 - (time.monotonic() - began))
+        alert = firing()[0]
+        assert (alert["labels"]["prompt_name"], alert["labels"]["prompt_version"]) == ("inbox-summary", "7")
+        assert alert["value"] > alert["threshold"]
+        noted = Store(running).rows("SELECT kind, prompt_name, prompt_version FROM markers FINAL")
+        assert noted == [("deploy", "inbox-summary", "7")]
+        with urlopen(f"{running.ready['dashboard_url']}/incident?id={alert['id']}", timeout=30) as page:
+            assert page.status == 200
+    finally:
+        code = running.stop(signal.SIGINT)
+    assert code == 0
