@@ -20,6 +20,7 @@ from promptspan_server.alerts.reading import (
     unseen,
 )
 from promptspan_server.alerts.rules import (
+    BudgetRule,
     ErrorRule,
     FlagRule,
     LagRule,
@@ -86,6 +87,8 @@ def evaluate(rule: Rule, at: datetime, asking: Asking, watched: Watched) -> Eval
         return facts.evaluate_regression(rule, at, asking, watched)
     if isinstance(rule, UnpricedRule):
         return facts.evaluate_unpriced(rule, at, asking, watched)
+    if isinstance(rule, BudgetRule):
+        return facts.evaluate_budgets(rule, at, asking, watched)
     if isinstance(rule, LagRule):
         return facts.evaluate_lag(rule, at, asking, watched)
     if isinstance(rule, LossRule):

@@ -34,7 +34,7 @@ from promptspan_server.queries.connection import QueryFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from promptspan_server.alerts.reading import Watched
+    from promptspan_server.alerts.reading import BudgetsAt, Watched
     from promptspan_server.alerts.rule_files import RuleBook
     from promptspan_server.alerts.rules import Rule
     from promptspan_server.alerts.states import State
@@ -70,6 +70,7 @@ class Evaluator:
         destinations: Names of whom to tell.
         settle: How long after a call's end it is expected to be in the store.
         url_of: The address of an alert's page.
+        budgets: What is known of budgets at a moment.
         name: Who this is, unique among the store's evaluators.
     """
 
@@ -81,6 +82,7 @@ class Evaluator:
         destinations: Sequence[str] = (),
         settle: timedelta = SETTLE,
         url_of: Callable[[State], str | None] = lambda _state: None,
+        budgets: BudgetsAt = lambda _at: (),
         name: str | None = None,
     ) -> None:
         self.store = store
@@ -89,7 +91,7 @@ class Evaluator:
         self.settle = settle
         self.url_of = url_of
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self._asking = Asking(store)
+        self._asking = Asking(store, budgets)
 
     def tick(self, *, wait: bool = False) -> Tick | None:
         """Evaluate what is due, if it is this one's turn.

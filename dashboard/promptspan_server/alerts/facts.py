@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from promptspan_server.alerts.reading import Asking, Labels, Watched
     from promptspan_server.alerts.rules import (
+        BudgetRule,
         LagRule,
         LossRule,
         RegressionRule,
@@ -101,6 +102,36 @@ def evaluate_unpriced(rule: UnpricedRule, at: datetime, asking: Asking, watched:
         ],
         threshold=float(rule.calls),
         unit="calls",
+        description=rule.description,
+        watched=watched,
+    )
+
+
+def evaluate_budgets(rule: BudgetRule, at: datetime, asking: Asking, watched: Watched) -> Evaluation:
+    """Hold every budget against what is spent, and against where its period will probably end."""
+    rows: list[tuple[str, float, int, str]] = []
+    for budget in asking.budgets(at):
+        used, chance = budget["used_percent"], budget["chance_over"]
+        if used is None:
+            continue
+        over = budget["spent_usd"] > budget["amount_usd"]
+        likely = chance is not None and chance > rule.chance
+        rows.append(
+            (
+                str(budget["name"]),
+                float(used),
+                BAD if over or likely else GOOD,
+                f"{budget['name']}: {used:.1f} % of ${budget['amount_usd']:,.2f} is spent"
+                + ("" if over or chance is None else f"; it ends over it with {100 * chance:.0f} %")
+                + (f"; {budget['owner']} watches it" if budget["owner"] else ""),
+            )
+        )
+    return _listed(
+        rule.severity,
+        "budget",
+        rows,
+        threshold=100.0,
+        unit="percent",
         description=rule.description,
         watched=watched,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy as np
 from promptspan_server.alerts.shares import MINUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container
 
     from numpy.typing import NDArray
 
@@ -32,15 +34,21 @@ class Tables(Protocol):
         ...
 
 
+BudgetsAt = Callable[[datetime], Sequence[Mapping[str, Any]]]
+"""How far each budget is at a moment: what `finance.budgets.alerting` says, given by who joins the two."""
+
+
 class Asking:
     """Questions of one evaluator. What is asked about whole hours of the past is remembered.
 
     Args:
         store: The store.
+        budgets: What is known of budgets, from outside of this room.
     """
 
-    def __init__(self, store: Tables) -> None:
+    def __init__(self, store: Tables, budgets: BudgetsAt = lambda _at: ()) -> None:
         self.store = store
+        self.budgets = budgets
         self._kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
     def table(self, sql: str, parameters: Mapping[str, Any]) -> Any:

@@ -243,6 +243,19 @@ class UnpricedRule(_Rule):
     severity: Severity = "ticket"
 
 
+class BudgetRule(_Rule):
+    """A budget of the budgets file is broken, or will probably be by the end of its period.
+
+    Attributes:
+        chance: Probability of ending over it from which it is told.
+    """
+
+    kind: Literal["budgets"]
+    every: Duration = timedelta(minutes=10)
+    chance: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    severity: Severity = "ticket"
+
+
 class LagRule(_Rule):
     """What arrives is old: an application or a Collector is sending what it had to keep.
 
@@ -288,6 +301,7 @@ Rule = (
     | TrafficRule
     | RegressionRule
     | UnpricedRule
+    | BudgetRule
     | LagRule
     | LossRule
     | BlindRule

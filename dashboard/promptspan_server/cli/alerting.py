@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from promptspan_server.alerts.destinations.config import Destinations
     from promptspan_server.alerts.evaluator import Evaluator, Tick
+    from promptspan_server.alerts.reading import BudgetsAt
     from promptspan_server.alerts.rule_files import RuleBook
     from promptspan_server.alerts.states import State
-    from promptspan_server.queries.connection import Dsn
+    from promptspan_server.queries.connection import Dsn, Store
 
 EVERY_S = 5.0
 METRICS_PORT_VARIABLE, METRICS_HOST_VARIABLE = "PROMPTSPAN_METRICS_PORT", "PROMPTSPAN_METRICS_HOST"
@@ -79,6 +80,22 @@ def read_files(rules: Path | None) -> tuple[RuleBook, Destinations]:
     return book, found
 
 
+def budgets_of(store: Store) -> BudgetsAt:
+    """Read budgets and allocation rules, and make what alerts ask of them.
+
+    Raises:
+        CommandError: A file cannot be read or taken; the message names file and line.
+    """
+    from promptspan_server.finance.budgets import alerting, read_burns
+    from promptspan_server.finance.files import load_allocation, load_budgets
+
+    try:
+        budgets, allocation = load_budgets(), load_allocation()
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return lambda at: alerting(read_burns(store, budgets, allocation, at))
+
+
 def page_of(dashboard_url: str | None) -> Callable[[State], str | None]:
     """Make the addresses of incident pages."""
     base = (dashboard_url or "").rstrip("/")
@@ -104,9 +121,11 @@ def run(
     book, destinations = read_files(rules)
     tame_driver()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    store = Store(dsn)
     evaluator = Evaluator(
-        Store(dsn),
+        store,
         book,
+        budgets=budgets_of(store),
         destinations=[each.name for each in destinations.destinations],
         url_of=page_of(dashboard_url),
     )

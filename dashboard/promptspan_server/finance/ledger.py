@@ -264,7 +264,7 @@ class Asks(Protocol):
         ...
 
 
-class LedgerTooLarge(Exception):  # noqa: N818  (reads as the sentence it makes)
+class LedgerTooLarge(ValueError):  # noqa: N818  (reads as the sentence it makes)
     """A grouping has more groups than can be held at once."""
 
 
