@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Severity,
         UnpricedRule,
     )
+    from promptspan_server.analysis.metrics import Metric
 
 
 def evaluate_lag(rule: LagRule, at: datetime, asking: Asking, watched: Watched) -> Evaluation:
@@ -165,9 +166,9 @@ def evaluate_regression(rule: RegressionRule, at: datetime, asking: Asking, watc
                 rule.severity,
                 labels,
                 level,
-                value=None if worst is None else worst.b,
-                threshold=None if worst is None else worst.a,
-                unit="" if worst is None else f"{worst.metric.name} {worst.metric.unit}".strip(),
+                value=None if worst is None else _measured(worst.metric, worst.b),
+                threshold=None if worst is None else _measured(worst.metric, worst.a),
+                unit="" if worst is None else _unit(worst.metric),
                 summary=f"{prompt}: {sentence(comparison, a=a, b=b)}",
                 description=rule.description,
             )
@@ -179,6 +180,14 @@ def evaluate_regression(rule: RegressionRule, at: datetime, asking: Asking, watc
         if severity == rule.severity and labels not in seen
     ]
     return Evaluation(tuple(readings), len(seen))
+
+
+def _unit(metric: Metric) -> str:
+    return "%" if metric.kind == "rate" else metric.unit.replace("usd", "USD")
+
+
+def _measured(metric: Metric, value: float | None) -> float | None:
+    return None if value is None else value * 100 if metric.kind == "rate" else value
 
 
 def _candidate(rows: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
