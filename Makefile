@@ -134,6 +134,9 @@ bench-drift: install ## Drift on simulated weeks: false alarms, share found, del
 bench-forecast: install ## How often the spend forecast's interval covers what came, on recorded traffic and simulated weeks
 	@$(BIN)/python benchmarks/bench_forecast.py $(BENCH_ARGS)
 
+bench-alerts: install ## Alerts on simulated services: healthy pages, delays, speed (BENCH_ARGS="--short", "--strict")
+	@$(BIN)/python benchmarks/bench_alerts.py $(BENCH_ARGS)
+
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
 

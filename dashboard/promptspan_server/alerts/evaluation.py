@@ -41,7 +41,7 @@ from promptspan_server.alerts.shares import (
     judge_pages,
     judge_tickets,
 )
-from promptspan_server.queries.alert_series import STEPS_AN_OCTAVE, Series, Usual
+from promptspan_server.queries.alert_series import LEAST_CALLS, STEPS_AN_OCTAVE, Series, Usual
 from promptspan_server.queries.query import EPOCH
 from promptspan_server.queries.scope import TimeRange
 
@@ -199,6 +199,8 @@ def judge_shares(rule: ShareRule, data: ShareData, at: datetime, watched: Watche
     """Judge what was read: the last `MINUTES` of it, which end at `at`."""
     counts = Counts(data.calls[:, -MINUTES:], data.bad[:, -MINUTES:], data.earlier_calls, data.earlier_bad)
     blind = silence_of(counts.calls)
+    if isinstance(rule, LatencyRule) and rule.threshold_ms is None and not data.labels:
+        blind = f"nothing to compare with: {LEAST_CALLS} calls before today say what is usual"
     if blind:
         return blinded(watched, blind)
     found: list[tuple[Severity, Judged]] = []

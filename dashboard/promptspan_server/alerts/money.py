@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from promptspan_server.alerts.reading import Evaluation, Reading, by_minute, labels_of, named
-from promptspan_server.alerts.season import SLOTS, TRAFFIC_DAYS, slots
+from promptspan_server.alerts.season import TRAFFIC_DAYS, slots, usual_hours
 from promptspan_server.alerts.shares import (
     BAD,
     BETWEEN,
@@ -47,7 +47,6 @@ _RECENT = 30
 _RECOVERY = 0.5  # of what is over the usual
 _HOURS_A_MONTH = 730.0
 _TICKET_DAYS = 3
-_LEAST_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,8 @@ class Spend:
         normal_usd: Normal spend of an hour: the budget's, or the usual one; nan where it is not known.
         expected_usd: What is usual at these hours of the day, for each minute, shape (series, MINUTES).
         days_usd: Spend of three days, shape (series,).
+        expected_calls: Calls that are usual at these hours, for each minute, shape (series, MINUTES).
+        dispersion: k of a negative binomial that scatters as the calls of hours do, shape (series,).
     """
 
     calls: Floats
@@ -71,6 +72,8 @@ class Spend:
     normal_usd: Floats
     expected_usd: Floats
     days_usd: Floats
+    expected_calls: Floats
+    dispersion: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +109,19 @@ def judge_spend_pages(spend: Spend, *, times: float = 2.0, floor_usd: float = 1.
     usual = (spend.calls * inside).sum(axis=1) * np.nan_to_num(spend.usual_usd)
     ratio = np.divide(paid, usual, out=np.zeros_like(paid), where=usual > 0)
     excess = (paid - usual) / hours
-    calls = spend.calls[:, -_RECENT:].sum(axis=1)
-    now = np.divide(
-        spend.usd[:, -_RECENT:].sum(axis=1),
-        calls * np.nan_to_num(spend.usual_usd, nan=1.0),
-        out=ratio.copy(),
-        where=(calls > 0) & (spend.usual_usd > 0),
-    )
+    lately = inside & (np.arange(MINUTES) >= MINUTES - _RECENT)[None, :]
+    due = (spend.calls * lately).sum(axis=1) * np.nan_to_num(spend.usual_usd)
+    now = np.divide((spend.usd * lately).sum(axis=1), due, out=ratio.copy(), where=due > 0)
     worth = 1 + (times - 1) / 2
     over = (height > LIMIT) & (ratio >= worth) & (excess >= floor_usd) & (now >= worth)
     calm = (height <= LIMIT / 2) | (now < 1 + (worth - 1) * _RECOVERY)
     level = np.where(over, BAD, np.where(calm, GOOD, BETWEEN)).astype(np.int8)
     hourly, against = paid / hours, usual / hours
+    busier, begun, rate, expected = _judge_crowd(spend, times, floor_usd)
+    better = (busier == BAD) & (level < BAD)
+    hourly, against = np.where(better, rate, hourly), np.where(better, expected, against)
+    since = np.where(better, begun, since)
+    level = np.maximum(level, busier)
     for factor, long, short in PAGES:
         found, rate, expected = _burn(spend, factor, long, short, times=times, floor_usd=floor_usd)
         better = (found == BAD) & (level < BAD)
@@ -125,6 +129,40 @@ def judge_spend_pages(spend: Spend, *, times: float = 2.0, floor_usd: float = 1.
         since = np.where(better, MINUTES - long, since)
         level = np.maximum(level, found)
     return JudgedSpend(level, hourly, against, since)
+
+
+def _judge_crowd(
+    spend: Spend, times: float, floor_usd: float
+) -> tuple[NDArray[np.int8], NDArray[np.int64], Floats, Floats]:
+    """More calls than usual at this hour: an e-CUSUM of whole hours, or the last half hour alone.
+
+    The calls of an hour scatter together, so each step is one negative binomial with the hours' dispersion.
+    """
+    k = spend.dispersion[:, None]
+
+    def evidence(y: Floats, mu: Floats) -> Floats:
+        mu = np.maximum(mu, 1e-9)
+        return np.nan_to_num(y * np.log(times) + (y + k) * np.log((k + mu) / (k + times * mu)))
+
+    count = len(spend.calls)
+    hourly = (part.reshape(count, -1, 60).sum(axis=2) for part in (spend.calls, spend.expected_calls))
+    height, hour = cusum(evidence(*hourly))
+    halves = (part[:, -_RECENT:].sum(axis=1, keepdims=True) for part in (spend.calls, spend.expected_calls))
+    half = evidence(*halves)[:, 0]
+    since = np.where(half > height, MINUTES - _RECENT, hour * 60)
+    height = np.maximum(height, half)
+    inside = np.arange(MINUTES)[None, :] >= since[:, None]
+    hours = (MINUTES - since) / 60
+    rate = (spend.usd * inside).sum(axis=1) / hours
+    expected = (np.nan_to_num(spend.expected_usd) * inside).sum(axis=1) / hours
+    lately = spend.usd[:, -_RECENT:].sum(axis=1)
+    usual = np.nan_to_num(spend.expected_usd[:, -_RECENT:]).sum(axis=1)
+    worth = 1 + (times - 1) / 2
+    known = ~np.isnan(spend.dispersion)
+    over = known & (height > LIMIT) & (rate >= worth * expected) & (rate - expected >= floor_usd)
+    calm = ~known | (height <= LIMIT / 2) | (lately < usual * (1 + (worth - 1) * _RECOVERY))
+    level = np.where(over & (lately >= worth * usual), BAD, np.where(calm, GOOD, BETWEEN))
+    return level.astype(np.int8), since.astype(np.int64), rate, expected
 
 
 def judge_spend_tickets(spend: Spend, *, times: float = 2.0, floor_usd: float = 1.0) -> JudgedSpend:
@@ -162,7 +200,7 @@ class SpendData:
         dear: Those dearer than usual.
         usd: What they cost.
         usual_usd: Usual cost of a call, shape (series,); nan where it is not known.
-        hours: By series: starts of hours and what was spent in them.
+        hours: By series: starts of hours, what was spent in them, and calls.
     """
 
     labels: list[Labels]
@@ -170,7 +208,7 @@ class SpendData:
     dear: Floats
     usd: Floats
     usual_usd: Floats
-    hours: Mapping[Labels, tuple[NDArray[np.int64], Floats]]
+    hours: Mapping[Labels, tuple[NDArray[np.int64], Floats, Floats]]
 
 
 def read_spend(rule: SpendRule, at: datetime, asking: Asking, minutes: int = MINUTES) -> SpendData:
@@ -196,9 +234,15 @@ def read_spend(rule: SpendRule, at: datetime, asking: Asking, minutes: int = MIN
             dtype=np.float64,
         ),
         hours={
-            each: (hours.values.to_numpy().astype(np.int64), spent.values.to_numpy().astype(np.float64))
-            for each, hours, spent in zip(
-                labels_of(hourly, rule.by), hourly.column("hours"), hourly.column("usd"), strict=True
+            each: (
+                hours.values.to_numpy().astype(np.int64),
+                spent.values.to_numpy().astype(np.float64),
+                calls.values.to_numpy().astype(np.float64),
+            )
+            for each, hours, spent, calls in zip(
+                labels_of(hourly, rule.by),
+                *(hourly.column(name) for name in ("hours", "usd", "calls")),
+                strict=True,
             )
         },
     )
@@ -206,7 +250,7 @@ def read_spend(rule: SpendRule, at: datetime, asking: Asking, minutes: int = MIN
 
 def judge_spend(rule: SpendRule, data: SpendData, at: datetime, watched: Watched) -> Evaluation:
     """Judge what was read: see `judge_spend_pages` and `judge_spend_tickets`."""
-    spend = _spend(rule, at, data)
+    spend = spend_of(rule, at, data)
     labels = data.labels
     place = {each: number for number, each in enumerate(labels)}
     readings: list[Reading] = []
@@ -243,35 +287,42 @@ def judge_spend(rule: SpendRule, data: SpendData, at: datetime, watched: Watched
     return Evaluation(tuple(readings), len(labels))
 
 
-def _spend(rule: SpendRule, at: datetime, data: SpendData) -> Spend:
+def spend_of(rule: SpendRule, at: datetime, data: SpendData) -> Spend:
+    """Put the last `MINUTES` of what was read beside what is usual at their hours."""
     count = len(data.labels)
     usd = data.usd[:, -MINUTES:]
-    normal, expected = np.full(count, np.nan), np.full((count, MINUTES), np.nan)
+    normal, dispersion = np.full(count, np.nan), np.full(count, np.nan)
+    expected, expected_calls = np.full((count, MINUTES), np.nan), np.full((count, MINUTES), np.nan)
     days = usd.sum(axis=1)
-    stop = int(at.timestamp()) // 3600 * 3600
     minutes = (at.timestamp() - 60.0 * np.arange(MINUTES, 0, -1)).astype(np.int64)
-    slot_of_minute = slots(minutes // 3600 * 3600)
-    window = int(at.timestamp()) - MINUTES * 60
+    slot = slots(minutes // 3600 * 3600)
+    # What may be the matter now does not say what is usual.
+    until = at.timestamp() - MINUTES * 60
     for number, each in enumerate(data.labels):
-        hours, spent = data.hours.get(each, (np.zeros(0, dtype=np.int64), np.zeros(0)))
-        # What may be the matter now does not say what is usual.
-        before = hours + 3600 <= window
-        if before.sum() < _LEAST_HOURS:
+        if each not in data.hours:
             continue
-        first = int(hours.min())
-        every = np.arange(first, window - 3599, 3600)
-        filled = np.zeros(len(every))
-        filled[(hours[before] - first) // 3600] = spent[before]
-        days[number] += filled[every >= stop - _TICKET_DAYS * 86_400].sum()
-        normal[number] = filled.mean()
-        slot = slots(every)
-        total, seen = np.bincount(slot, filled, SLOTS), np.bincount(slot, minlength=SLOTS)
-        mean = np.divide(total, seen, out=np.full(SLOTS, normal[number]), where=seen > 0)
-        expected[number] = mean[slot_of_minute] / 60
+        hours, spent, calls = data.hours[each]
+        usual, usual_calls = usual_hours(hours, spent, until), usual_hours(hours, calls, until)
+        if usual is None or usual_calls is None:
+            continue
+        before = hours + 3600 <= until
+        days[number] += spent[before & (hours >= at.timestamp() - _TICKET_DAYS * 86_400)].sum()
+        normal[number] = spent[before].sum() * 3600 / (until - hours.min())
+        expected[number] = np.nan_to_num(usual[0][slot], nan=normal[number]) / 60
+        expected_calls[number] = usual_calls[0][slot] / 60
+        dispersion[number] = usual_calls[1]
     if rule.monthly_usd is not None:
         normal = np.full(count, rule.monthly_usd / _HOURS_A_MONTH)
     return Spend(
-        data.calls[:, -MINUTES:], data.dear[:, -MINUTES:], usd, data.usual_usd, normal, expected, days
+        data.calls[:, -MINUTES:],
+        data.dear[:, -MINUTES:],
+        usd,
+        usual_usd=data.usual_usd,
+        normal_usd=normal,
+        expected_usd=expected,
+        days_usd=days,
+        expected_calls=expected_calls,
+        dispersion=dispersion,
     )
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 TRAFFIC_DAYS = 28
 SLOTS = 48
-_LEAST_HOURS = 24
-_LEAST_OVERDISPERSION = 0.04  # of a service that is as regular as they come
+LEAST_HOURS = 24
+_LEAST_OVERDISPERSION = 1e-4
 _MOST_OVERDISPERSION = 4.0
 
 
@@ -41,26 +41,45 @@ def missed(
         How many calls are usual in such a time, and the logarithm of the evidence that none is not chance:
         -ln P(0) of a negative binomial with the overdispersion of the hours, all of it persistent.
     """
-    if history is None or len(history[0]) < _LEAST_HOURS or gap_s <= 0:
+    if history is None or gap_s <= 0:
         return 0.0, 0.0
-    hours, calls = history
-    first, stop = int(hours.min()), int(at.timestamp()) // 3600 * 3600
-    every = np.arange(first, stop, 3600)
-    n = np.zeros(len(every))
-    n[(hours - first) // 3600] = calls
-    # What is usual lately, without the silence itself.
     until = at.timestamp() - gap_s
-    known = every + 3600 <= until
-    if known.sum() < _LEAST_HOURS:
+    # What is usual lately, without the silence itself.
+    usual = usual_hours(*history, until)
+    if usual is None:
         return 0.0, 0.0
-    slot = slots(every)
-    total = np.bincount(slot[known], n[known], SLOTS)
-    count = np.bincount(slot[known], minlength=SLOTS)
-    mean = np.divide(total, count, out=np.full(SLOTS, np.nan), where=count > 0)
-    mu = np.nan_to_num(mean[slot[known]])
-    excess = ((n[known] - mu) ** 2 - mu).sum() / max((mu**2).sum(), 1e-9)
-    k = 1 / float(np.clip(excess, _LEAST_OVERDISPERSION, _MOST_OVERDISPERSION))
+    mean, k = usual
     grid = np.arange(until, at.timestamp(), 60.0)
     rate = mean[slots((grid // 3600 * 3600).astype(np.int64))] / 60
     expected = float(np.nansum(rate) * gap_s / 60 / max(len(grid), 1))
     return expected, k * float(np.log1p(expected / k))
+
+
+def usual_hours(hours: NDArray[np.int64], values: Floats, until: float) -> tuple[Floats, float] | None:
+    """What hours usually bring.
+
+    Args:
+        hours: Starts of hours that brought something, seconds since the epoch.
+        values: What they brought.
+        until: Hours that end later do not count, seconds since the epoch.
+
+    Returns:
+        The mean by slot (nan for a slot that never was), and the k of a negative binomial that scatters as
+        the hours do; None for less than a day of hours.
+    """
+    known = hours + 3600 <= until
+    if not known.any():
+        return None
+    first = int(hours[known].min())
+    every = np.arange(first, int(until) // 3600 * 3600, 3600)
+    if len(every) < LEAST_HOURS or known.sum() < LEAST_HOURS:
+        return None
+    n = np.zeros(len(every))
+    n[(hours[known] - first) // 3600] = values[known]
+    slot = slots(every)
+    total = np.bincount(slot, n, SLOTS)
+    count = np.bincount(slot, minlength=SLOTS)
+    mean = np.divide(total, count, out=np.full(SLOTS, np.nan), where=count > 0)
+    mu = mean[slot]
+    excess = ((n - mu) ** 2 - mu).sum() / max((mu**2).sum(), 1e-9)
+    return mean, 1 / float(np.clip(excess, _LEAST_OVERDISPERSION, _MOST_OVERDISPERSION))

@@ -4,7 +4,7 @@ Burn rates (Google, The Site Reliability Workbook, table 5-8) need an hour to be
 e-CUSUM finds in minutes: a binomial likelihood ratio of `rho` times what is allowed against what is allowed,
 minute by minute, restarted whenever its logarithm falls below 0 (Shin, Ramdas & Rinaldo 2023, E-detectors,
 arXiv:2203.03532). If no more is bad than what is allowed, it reaches `LIMIT` once in a year of minutes at
-most.
+most. A second one looks for outages, `STEEP` times as strong; the two share the limit.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MINUTES = 360
 LIMIT = math.log(525_600)  # minutes of a year
+STEEP = 4.0
 PAGES = ((14.4, 60, 5), (6.0, 360, 30))  # factor, long and short window in minutes
 TICKET = (1.0, 3 * 1440, 360)
 _RECENT = (15, 60, 180, MINUTES)
@@ -110,6 +111,9 @@ def _judge_cusum(
     counts: Counts, allowed: Floats, rho: float, least: float
 ) -> tuple[NDArray[np.int8], Floats, NDArray[np.int64]]:
     height, since = cusum(log_ratio(counts.bad, counts.calls, allowed, rho))
+    steep, outage = cusum(log_ratio(counts.bad, counts.calls, allowed, rho * STEEP))
+    since = np.where(steep > height, outage, since)
+    height = np.maximum(height, steep) - math.log(2)
     columns = np.indices((counts.calls.shape[1],))[0]
     inside = columns[None, :] >= since[:, None]
     bad = (counts.bad * inside).sum(axis=1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from promptspan_server.cli.backtesting import backtest
 from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.options import DsnOption, Format, FormatOption, RulesOption
 
@@ -73,7 +74,7 @@ def list_(
     from promptspan_server.cli.voice import Voice
     from promptspan_server.queries.freshness import Freshness
 
-    with _store(dsn) as store:
+    with opened(dsn) as store:
         evaluated = store.ask(Evaluations()).rows
         now = store.ask(Freshness()).rows[0].store_time
         if not evaluated:
@@ -140,7 +141,7 @@ def silence(
     from promptspan_server.cli.rows import Column, print_rows
     from promptspan_server.queries.freshness import Freshness
 
-    with _store(dsn, write=bool(matchers or end)) as store:
+    with opened(dsn, write=bool(matchers or end)) as store:
         now = store.ask(Freshness()).rows[0].store_time
         held = store.ask(memory.Silences()).rows
         if end is not None:
@@ -183,7 +184,7 @@ def ack(
     from promptspan_server.cli.failure import CommandError
     from promptspan_server.queries.freshness import Freshness
 
-    with _store(dsn, write=True) as store:
+    with opened(dsn, write=True) as store:
         firing = [
             state
             for state in store.ask(memory.States(active=True)).rows
@@ -212,7 +213,7 @@ def history(
     from promptspan_server.queries.scope import to_millis
 
     since = time_range(begin, None).start
-    with _store(dsn) as store:
+    with opened(dsn) as store:
         changes = store.ask(History(to_millis(since), rule)).rows
     names = ("at", "rule", "severity", "labels", "before", "after", "value", "threshold", "unit", "summary")
     columns = [Column(name, "Float64" if name in ("value", "threshold") else "String") for name in names]
@@ -262,6 +263,7 @@ for _command, _name in (
     (silence, "silence"),
     (ack, "ack"),
     (history, "history"),
+    (backtest, "backtest"),
 ):
     app.command(_name, help=help_text(_command))(_command)
 
@@ -290,7 +292,7 @@ def _test_notice(destination: str) -> Any:
     return Notice(f"test-{id_}", f"test-{id_}", destination, "firing", {"rule": "test"}, (alert,), now)
 
 
-class _store:  # noqa: N801  (used as a function)
+class opened:  # noqa: N801  (used as a function)
     """The store for a block; what it says becomes one line and exit code 2."""
 
     def __init__(self, dsn: str | None, *, write: bool = False) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_SERIES = 20_000
 STEPS_AN_OCTAVE = 8
+LEAST_CALLS = 200
 _LONGEST_CALL = timedelta(minutes=15)  # a call that takes longer is missed by the minutes, not by the hours
 _ENDED = "(toUnixTimestamp64Micro(ts) + toInt64(duration_ms * 1000))"
 
@@ -32,7 +33,7 @@ class Usual:
     """
 
     range: TimeRange
-    least: int = 200
+    least: int = LEAST_CALLS
 
 
 @dataclass(frozen=True, slots=True)

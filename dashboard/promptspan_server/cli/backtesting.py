@@ -1,0 +1,69 @@
+"""`promptspan alerts backtest`: what a rule would have done."""
+
+from typing import Annotated
+
+import typer
+
+from promptspan_server.cli.options import DsnOption, Format, FormatOption, RulesOption
+
+
+def backtest(
+    rule: Annotated[
+        str | None, typer.Argument(help="Its name; every rule that can be replayed without one.")
+    ] = None,
+    *,
+    begin: Annotated[str, typer.Option("--from", help="Since when: 30d, 12h or a time (UTC).")] = "30d",
+    end: Annotated[str | None, typer.Option("--to", help="Until when. Default: now.")] = None,
+    rules: RulesOption = None,
+    form: FormatOption = Format.table,
+    dsn: DsnOption = None,
+) -> None:
+    """Say how often a rule would have fired on the calls that the store holds, and when.
+
+    Nothing is written and nobody is told. Try a rule so before it is switched on.
+    """
+    from promptspan_server.alerts.backtest import NotReplayable
+    from promptspan_server.alerts.backtest import backtest as replayed
+    from promptspan_server.alerts.reading import Asking
+    from promptspan_server.alerts.rules import said
+    from promptspan_server.cli.alerting import read_files
+    from promptspan_server.cli.alerts import opened
+    from promptspan_server.cli.comparing import time_range
+    from promptspan_server.cli.failure import CommandError
+    from promptspan_server.cli.rows import Column, print_rows
+
+    book, _ = read_files(rules)
+    if rule is not None and rule not in book.rules:
+        raise CommandError(f"no rule {rule}; there are: {', '.join(sorted(book.rules))}")
+    when = time_range(begin, end)
+    start = when.start.replace(second=0, microsecond=0)
+    stop = when.end.replace(second=0, microsecond=0)
+    rows: list[list[str | None]] = []
+    with opened(dsn) as store:
+        asking = Asking(store)
+        for name in [rule] if rule is not None else sorted(book.rules):
+            try:
+                found = replayed(book.rules[name], asking, start, stop)
+            except NotReplayable as error:
+                if rule is not None:
+                    raise CommandError(str(error)) from error
+                continue
+            pages = sum(each.severity == "page" for each in found.firings)
+            if form is Format.table:
+                left = f"; the {found.left_out} quietest series were left out" if found.left_out else ""
+                print(
+                    f"{name}: would have fired {len(found.firings)} times ({pages} pages) from"
+                    f" {start:%Y-%m-%d %H:%M} to {stop:%Y-%m-%d %H:%M} UTC, evaluated every"
+                    f" {said(found.step)}{left}",
+                    flush=True,
+                )
+            rows += [
+                [
+                    *(name, each.severity, each.starts_at.isoformat()),
+                    *(None if each.ends_at is None else each.ends_at.isoformat(), each.summary),
+                ]
+                for each in found.firings
+            ]
+    if rows or form is not Format.table:
+        names = ("rule", "severity", "from", "until", "summary")
+        print_rows([Column(name, "String") for name in names], rows, form)
