@@ -9,9 +9,9 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from ._encode import MAX_VALUE_BYTES, utf8
 from ._guard import without_words
 from ._span import SCOPE_NAME, STATUS_ERROR, FinishedSpan
+from ._value import MAX_VALUE_BYTES, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

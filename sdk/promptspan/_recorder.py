@@ -272,29 +272,8 @@ def configure(
     Raises:
         ValueError: An argument or a variable has no sense; the message names it.
     """
-    _install(
-        read_config(
-            service_name=service_name,
-            service_version=service_version,
-            environment=environment,
-            endpoint=endpoint,
-            headers=headers,
-            resource=resource,
-            enabled=enabled,
-            capture_content=capture_content,
-            send_templates=send_templates,
-            hash_user_ids=hash_user_ids,
-            yield_to_others=yield_to_others,
-            redact=redact,
-            redact_patterns=redact_patterns,
-            detectors=detectors,
-            hook_budget_s=hook_budget_s,
-            download_vocabulary=download_vocabulary,
-            exporter=exporter,
-            spool=spool,
-            spool_max_bytes=spool_max_bytes,
-        )
-    )
+    given = locals()  # its parameters are read_config()'s, by name
+    _install(read_config(**given))
 
 
 def flush(timeout_s: float = 5.0) -> bool:

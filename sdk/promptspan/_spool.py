@@ -18,9 +18,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ._buffer import Batch, MemoryStore
-from ._encode import encode_request, encode_resource, varint
+from ._encode import encode_request, encode_resource
 from ._segment import Segment
 from ._spool_folder import WriterLock, is_private, make_private
+from ._value import varint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,19 +15,17 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from faults.notes import finished
-from promptspan import _encode
+from promptspan import _value
 from promptspan._encode import (
     MAX_SPAN_BYTES,
-    MAX_VALUE_BYTES,
     PROBLEMS_KEY,
     encode_request,
     encode_resource,
     encode_span,
     framed,
-    utf8,
-    varint,
 )
 from promptspan._span import FinishedSpan, SpanEvent
+from promptspan._value import MAX_VALUE_BYTES, utf8, varint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -325,8 +323,8 @@ def test_a_broken_event_costs_itself() -> None:
 def test_the_caches_of_keys_and_strings_stay_bounded() -> None:
     for number in range(10_000):
         encode_span(finished("x", {f"key-{number}": f"value-{number}"}))
-    assert len(_encode._keys) <= 4_096  # pyright: ignore[reportPrivateUsage]
-    assert len(_encode._pairs) <= 2_048  # pyright: ignore[reportPrivateUsage]
+    assert len(_value._keys) <= 4_096  # pyright: ignore[reportPrivateUsage]
+    assert len(_value._pairs) <= 2_048  # pyright: ignore[reportPrivateUsage]
 
 
 def test_equal_values_of_different_types_are_not_mixed_up() -> None:
