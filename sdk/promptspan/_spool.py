@@ -142,7 +142,7 @@ class Spool:
     def _ledger_record(self) -> bytes:
         """From time to time the ledger goes to disk too, so that losses are known after a sudden end."""
         now = time.monotonic()
-        drops = self._ledger.own.tally().dropped_total
+        drops = self._ledger.own.drops
         if now < self._ledger_at and drops == self._ledger_drops:
             return b""
         self._ledger_at = now + _LEDGER_EVERY_S

@@ -53,7 +53,7 @@ class Stats(Tally):
 class Book:
     """Counts of one origin (this process, or the processes before it). Guarded by the ledger's lock."""
 
-    __slots__ = ("dropped", "entered", "lock", "no_spans", "places")
+    __slots__ = ("dropped", "drops", "entered", "lock", "no_spans", "places")
 
     def __init__(self, lock: threading.RLock) -> None:
         self.lock = lock
@@ -61,6 +61,7 @@ class Book:
         self.no_spans = 0
         self.places: dict[Place, int] = {"hands": 0, "memory": 0, "disk": 0, "delivered": 0}
         self.dropped: dict[str, int] = {}
+        self.drops = 0  # the sum of these
 
     def enter(self, count: int, place: Place) -> None:
         """Count spans that are new to this book."""
@@ -87,6 +88,7 @@ class Book:
             with self.lock:
                 self.places[source] -= count
                 self.dropped[reason] = self.dropped.get(reason, 0) + count
+                self.drops += count
 
     def tally(self, waiting: int = 0) -> Tally:
         """A snapshot; ``waiting`` are spans that were handed over and not yet taken."""
@@ -136,7 +138,7 @@ class Ledger:
     def settled(self) -> int:
         """How many of these need no more work: delivered, lost, or no span at all."""
         with self.lock:
-            return self.own.places["delivered"] + sum(self.own.dropped.values()) + self.own.no_spans
+            return self.own.places["delivered"] + self.own.drops + self.own.no_spans
 
     def attributes(self, sending: int = 0) -> dict[str, int]:
         """What is sent along with the data, so that the store can show losses.
