@@ -141,7 +141,7 @@ def test_drift_is_read_by_people_and_spreadsheets(
 ) -> None:
     code, table = inside(renewed)
     assert code == 1
-    assert "version 7 of renewed answers" in table
+    assert "Version 7 of renewed answers" in table
     assert "too little data" in table
     _, sheet = inside(renewed, "--format=csv")
     rows = list(csv.DictReader(io.StringIO(sheet)))

@@ -9,6 +9,8 @@ import pytest
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.queries.series import Point
 from promptspan_server.ui import charts
+from promptspan_server.ui.drift_chart import against_expected
+from promptspan_server.ui.markers import Mark
 from promptspan_server.ui.theme import PALETTES
 from promptspan_server.ui.version_panels import MEASURES
 from ui.seed import HOSTILE
@@ -32,10 +34,32 @@ def test_every_chart_is_a_figure_that_plotly_accepts(mode: str) -> None:
         charts.latency(points, HOUR, theme),
         charts.cost(points, HOUR, theme),
         charts.calls_by_minute([START], [3], HOUR, theme),
+        against_expected(
+            [START, START + timedelta(minutes=30)],
+            {"value": [1.0, None], "expected": [None, 1.0], "low": [None, 0.5], "high": [None, 2.0]},
+            HOUR,
+            theme,
+            marks=[Mark(START + timedelta(minutes=20), "v2", "first call of v2")],
+            since=(START, START + timedelta(minutes=10)),
+        ),
         *(charts.by_version(points, ["v1", "v2"], HOUR, theme, one.value) for one in MEASURES.values()),
     ]
     for chart in drawn:
         assert go.Figure(chart).to_dict()["data"]
+
+
+def test_versions_are_marked_where_they_first_ran_and_those_close_together_share_a_mark() -> None:
+    marks = [
+        Mark(START + timedelta(minutes=minute), version, f"first call of {version}")
+        for minute, version in ((-5, "v0"), (20, HOSTILE), (21, "v2"), (40, "v3"), (60, "v4"))
+    ]
+    layout = charts.latency([point(0)], HOUR, "light", marks)["layout"]
+    assert [shape["x0"][11:16] for shape in layout["shapes"]] == ["12:20", "12:40"]
+    first, second = layout["annotations"]
+    assert first["text"].endswith(" +1")
+    assert "first call of v2" in first["hovertext"]
+    assert "<img" not in first["text"] + first["hovertext"]
+    assert second["text"] == "v3"
 
 
 def test_failed_and_succeeded_calls_add_up_to_the_calls() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import socket
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from ui.seed import HOSTILE, PROMPT
 if TYPE_CHECKING:
     from queries.live_store import LiveStore
 
-PAGES = ("", "alerts", "incident", "prompt", "traces", "trace", "close", "health")
+PAGES = ("", "alerts", "incident", "prompt", "drift", "traces", "trace", "close", "health")
 VERSIONS = "Prompt versions with calls, failures, latency and cost"
 CALLS = "Model calls, each leading to its trace"
 
@@ -286,10 +287,72 @@ def test_health_tells_losses_unpriced_models_and_versions(full: LiveStore) -> No
     assert losses[0]["Why"]["text"] == "queue_full 3"
 
 
+# Drift
+
+
+@pytest.fixture(scope="module")
+def slowed(live: LiveStore) -> dict[str, str]:
+    """A prompt whose calls took twice as long for three days, and where to look."""
+    dice = random.Random(4)
+    end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=50)
+    calls: list[dict[str, Any]] = []
+    for hour in range(20 * 24):
+        for _ in range(2):
+            slow = 2.0 if hour >= 17 * 24 else 1.0
+            calls.append(
+                live.call(
+                    end - timedelta(hours=20 * 24 - hour, minutes=-dice.randrange(60)),
+                    prompt_name="slowed",
+                    prompt_version="v3" if hour < 17 * 24 + 30 or dice.random() < 0.9 else "v4",
+                    duration_ms=slow * dice.lognormvariate(6, 0.4),
+                    feature="drifting",
+                )
+            )
+    live.insert("llm_calls", *calls)
+    judged = TimeRange(end - timedelta(days=5), end)
+    return {"prompt": "slowed", "range": interval(judged)}
+
+
+def test_the_drift_page_says_what_drifts_since_when_and_shows_the_course_and_calls(
+    full: LiveStore, slowed: dict[str, str]
+) -> None:
+    app = healthy(open_page("drift", slowed))
+    assert "v3 of slowed answers " in words(app)
+    assert "nothing on our side changed" in words(app)
+    drawn = tables(app)
+    rows = {
+        (row["Version"]["text"], row["Signal"]["text"]): row for row in drawn["Drift by version and signal"]
+    }
+    found = rows["v3", "latency"]
+    assert found["Verdict"]["text"] == "drift"
+    assert found["Change and interval"]["text"].startswith("+")
+    assert "signal=latency" in found["Signal"]["href"]
+    assert rows["v4", "latency"]["Verdict"]["text"] == "too little data"
+    assert len(drawn["Since then, the most telling"]) == 5
+    assert drawn["The day before"][0]["Start, UTC"]["href"].startswith("trace?")
+    assert "v3 of slowed: " in words(app)
+
+
+def test_the_series_in_the_address_is_the_one_that_is_drawn(full: LiveStore, slowed: dict[str, str]) -> None:
+    app = healthy(open_page("drift", {**slowed, "signal": "error_rate", "of": "slowed@v3"}))
+    assert "v3 of slowed: error rate" in words(app)
+
+
+def test_fewer_things_matter_to_whom_only_large_changes_do(full: LiveStore, slowed: dict[str, str]) -> None:
+    app = healthy(open_page("drift", {**slowed, "smallest": "400"}))
+    assert "No drift: " in words(app)
+
+
+def test_a_store_of_hours_has_too_little_data_for_drift(full: LiveStore) -> None:
+    app = healthy(open_page("drift", {"prompt": PROMPT}))
+    assert "Too little data to judge any of" in words(app)
+    assert "7 are needed to know what is usual" in str(tables(app)["Drift by version and signal"])
+
+
 # Hostile data
 
 
-@pytest.mark.parametrize("path", ["", "prompt", "traces", "trace", "health"])
+@pytest.mark.parametrize("path", PAGES)
 def test_hostile_names_and_texts_are_never_markup(full: LiveStore, told: dict[str, Any], path: str) -> None:
     where_to = {"prompt": HOSTILE, "range": "24h"} if path != "trace" else address_of(told["hostile"])
     app = healthy(open_page(path, where_to))
@@ -342,7 +405,7 @@ def test_users_and_prompt_texts_are_in_no_address(full: LiveStore, told: dict[st
 # Empty, unreachable, gated
 
 
-@pytest.mark.parametrize("path", ["", "prompt", "traces"])
+@pytest.mark.parametrize("path", ["", "prompt", "drift", "traces"])
 def test_an_empty_store_says_how_to_send_the_first_span(
     empty: LiveStore, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

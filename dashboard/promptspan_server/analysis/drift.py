@@ -139,7 +139,9 @@ class Drift:
     """What came out.
 
     Attributes:
-        findings: One for each series: drift first, the strongest first; then too little data; then stable.
+        findings: One for each series: drift first, what is worse before what is only different; then too
+        little
+            data; then stable.
         series: How many series were judged together.
         wanted: The numbers that it was asked with.
         run_hours: Hours after which chance exceeds the limit of one series once on average.
@@ -191,6 +193,7 @@ def find_drift(observed: Observed, wanted: Wanted | None = None) -> Drift:
     chosen.sort(
         key=lambda each: (
             order[each.verdict],
+            each.worse is not True,
             -each.strength,
             each.who.prompt,
             each.who.version or "",
@@ -198,6 +201,18 @@ def find_drift(observed: Observed, wanted: Wanted | None = None) -> Drift:
         )
     )
     return Drift(tuple(chosen), series, wanted, run_hours)
+
+
+def first_hour(observed: Observed, number: int) -> int:
+    """Index of the first hour with calls of a version; the number of hours if there is none."""
+    seen = observed.calls[number] > 0
+    return int(seen.argmax()) if seen.any() else len(observed.hours)
+
+
+def baseline_end(observed: Observed, number: int) -> int:
+    """Index of the hour from which a version is judged: a week after its first call, or later."""
+    # Whole days: what days differ by is measured in them.
+    return max(observed.begin, -(-(first_hour(observed, number) + WEEK_H) // 24) * 24)
 
 
 def _judgeable(
@@ -208,17 +223,14 @@ def _judgeable(
     parts: dict[int, list[int]] = {}
     if not len(calls):
         return [], []
-    seen = observed.calls > 0
-    first = np.where(seen.any(axis=1), seen.argmax(axis=1), len(observed.hours))
     total = np.concatenate([np.zeros((len(calls), 1)), np.cumsum(calls, axis=1)], axis=1)
     with_calls = np.concatenate([np.zeros((len(calls), 1)), np.cumsum(calls > 0, axis=1)], axis=1)
     for row, (number, signal) in enumerate(of):
-        # Whole days: what days differ by is measured in them.
-        end = max(observed.begin, -(-(int(first[number]) + WEEK_H) // 24) * 24)
+        first, end = first_hour(observed, number), baseline_end(observed, number)
         last = len(observed.hours)
         reason = ""
         if end >= last:
-            days = (last - int(first[number])) // 24
+            days = (last - first) // 24
             age = f"{days} day{'' if days == 1 else 's'}" if days else "less than a day"
             reason = f"{age} old, 7 are needed to know what is usual"
         elif not total[row, -1]:
@@ -274,8 +286,8 @@ def _judge_means(
             number,
             signal,
             drifts=episode is not None and abs(value - expected) >= np.log1p(wanted.smallest_change),
-            value=_unlogged(value, signal),
-            expected=_unlogged(expected, signal),
+            value=float(unlogged(np.array(value), signal)),
+            expected=float(unlogged(np.array(expected), signal)),
             ratio=float(np.exp(value - expected)),
             low=low,
             high=high,
@@ -370,7 +382,6 @@ def _finding(
     since = moment(begin) if drifts else None
     # It began within an hour, so the interval ends with one.
     ends = (moment(interval[0]), moment(interval[1] + 1)) if drifts and interval else (None, None)
-    first = int((observed.calls[number] > 0).argmax())
     return Finding(
         who=observed.who[number],
         signal=signal,
@@ -385,7 +396,7 @@ def _finding(
         since_high_s=ends[1],
         until_s=moment(until) if drifts and until is not None else None,
         n=n,
-        baseline_days=(part.baseline - first) // 24,
+        baseline_days=(part.baseline - first_hour(observed, number)) // 24,
         strength=strength if drifts else min(strength, 1.0),
         limit=observed.limits.get((number, signal)),
     )
@@ -431,9 +442,10 @@ def _rate_interval(seen: float, usual: float, asked: float, overdispersion: floa
     return float(ratio * np.exp(-width)), float(ratio * np.exp(width))
 
 
-def _unlogged(mean_log: float, signal: str) -> float:
-    value = float(np.exp(mean_log))
-    return value / 1e9 if signal == "cost" else max(value - 1, 0.0)
+def unlogged(mean_log: Floats, signal: str) -> Floats:
+    """Turn means of logarithms into ms, tokens or USD."""
+    value = np.exp(mean_log)
+    return value / 1e9 if signal == "cost" else np.maximum(value - 1, 0.0)
 
 
 def _without_repeats(findings: list[Finding]) -> list[Finding]:

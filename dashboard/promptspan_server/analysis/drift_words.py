@@ -15,6 +15,7 @@ _VERBS = {
     "output_tokens": ("answers {} longer", "answers {} shorter"),
     "cost": ("costs {} more a call", "costs {} less a call"),
 }
+_UNHEARD_OF = 200
 _MINUS, _TIMES, _NARROW = "\u2212", "\u00d7", "\u202f"
 
 
@@ -48,7 +49,7 @@ def sentence(finding: Finding) -> str:
         return f"{who}: {label(finding)} is what it has been ({amount(finding, finding.value)})."
     ended = f" until {_moment(finding.until_s)} UTC" if finding.until_s else ""
     said = f"{who} {_what(finding)}{when(finding)}{ended}"
-    return f"{said}; {who_changed(finding)}."
+    return f"{'V' if who.startswith('version ') else said[0]}{said[1:]}; {who_changed(finding)}."
 
 
 def name(finding: Finding) -> str:
@@ -90,8 +91,8 @@ def amount(finding: Finding, value: float | None) -> str:
 
 def change(finding: Finding) -> str:
     """Write the change with its 95 % interval: `+28 % [+20, +36]`, of a share the factor."""
-    if finding.ratio is None:
-        return "not seen before"
+    if finding.ratio is None or (finding.of_share and finding.ratio > _UNHEARD_OF):
+        return "hardly seen before"
     if finding.of_share:
         ends = f" [{_factor(finding.low)}, {_factor(finding.high)}]" if finding.low is not None else ""
         return f"{_TIMES}{_factor(finding.ratio)}{ends}"
@@ -143,7 +144,7 @@ def _what(finding: Finding) -> str:
         verb = verbs[0 if ratio >= 1 else 1].format(f"{abs(ratio - 1) * 100:.0f}{_NARROW}%")
         return f"{verb} than {past} ({values})"
     more = (finding.delta or 0) > 0
-    factor = f", {change(finding)}" if finding.ratio is not None else ""
+    factor = f", {change(finding)}"
     return f"has {'more' if more else 'fewer'} {_plural(finding)} than {past}: {values}{factor}"
 
 

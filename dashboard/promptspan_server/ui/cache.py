@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
+from promptspan_server.analysis.changes import explained
 from promptspan_server.analysis.compare import Comparison, compare
+from promptspan_server.analysis.drift import Drift, Wanted, find_drift
 from promptspan_server.analysis.locate import Located, locate
+from promptspan_server.analysis.observed import Observed, read_observed
 from promptspan_server.analysis.places import Place, places
 from promptspan_server.analysis.reading import read_arms
 from promptspan_server.analysis.reading_cells import read_cells
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from promptspan_server.queries.arms import ArmsOf
+    from promptspan_server.queries.drift import VersionHours
     from promptspan_server.queries.query import Query
     from promptspan_server.queries.segments import SegmentCells
 
@@ -43,6 +47,7 @@ CLOSED_TTL = timedelta(minutes=2)
 OPEN_TTL = timedelta(seconds=5)
 FRESHNESS_TTL = timedelta(seconds=5)
 COMPARISON_TTL = timedelta(seconds=60)
+DRIFT_TTL = timedelta(minutes=5)
 _MAX_ANSWERS = 500
 # How long after its end a range counts as closed.
 _SETTLED = timedelta(minutes=5)
@@ -135,6 +140,18 @@ def computed(key: str, compute: Callable[[], Computed]) -> tuple[Computed, float
     return _computed(key, compute)
 
 
+def drift(question: VersionHours, wanted: Wanted) -> tuple[Drift, Observed, float] | QueryFailed:
+    """Judge versions against their past, or remember what came out; with the time of asking.
+
+    Raises:
+        StoreUnreachable: No answer from the store.
+    """
+    try:
+        return _drift(question, wanted, repr((question, wanted)))
+    except QueryFailed as error:
+        return error
+
+
 def freshness() -> Answer[FreshnessRow]:
     """Ask how fresh the data is.
 
@@ -198,6 +215,15 @@ def _located(_question: SegmentCells, key: str) -> Located:  # noqa: ARG001  (wh
 def _computed(key: str, _compute: Callable[[], Any]) -> tuple[Any, float]:  # noqa: ARG001  (what it is remembered by)
     asked_at_s = time.time()
     return _compute(), asked_at_s
+
+
+# A resource, not data: what was observed of many versions is large, and nobody writes into it.
+@st.cache_resource(ttl=DRIFT_TTL, max_entries=6, show_spinner=False)
+def _drift(_question: VersionHours, _wanted: Wanted, key: str) -> tuple[Drift, Observed, float]:  # noqa: ARG001  (what it is remembered by)
+    asked_at_s = time.time()
+    observed = read_observed(store(), _question)
+    found = find_drift(observed, _wanted)
+    return explained(store(), _question, found, observed.hours), observed, asked_at_s
 
 
 @st.cache_data(ttl=FRESHNESS_TTL, max_entries=2, show_spinner=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptspan_server.queries.series import buckets
 from promptspan_server.ui import wording
+from promptspan_server.ui.markers import drawn as drawn_marks
 from promptspan_server.ui.theme import DASHES, FONT, MARKERS, PALETTES
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from promptspan_server.queries.scope import TimeRange
     from promptspan_server.queries.series import Point
+    from promptspan_server.ui.markers import Mark
     from promptspan_server.ui.theme import Mode
 
 Chart = dict[str, Any]
@@ -30,7 +32,9 @@ _BAR_GAP = 0.16
 CONFIG: dict[str, Any] = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 
 
-def calls_and_errors(points: Sequence[Point], time_range: TimeRange, mode: Mode) -> Chart:
+def calls_and_errors(
+    points: Sequence[Point], time_range: TimeRange, mode: Mode, marks: Sequence[Mark] = ()
+) -> Chart:
     """Draw calls a bucket as bars, the failed ones at the foot where they can be compared."""
     palette = PALETTES[mode]
     by_time = {point.at: point for point in points}
@@ -60,22 +64,23 @@ def calls_and_errors(points: Sequence[Point], time_range: TimeRange, mode: Mode)
         ],
         mode,
         time_range,
+        marks=marks,
         barmode="stack",
     )
 
 
-def latency(points: Sequence[Point], time_range: TimeRange, mode: Mode) -> Chart:
+def latency(points: Sequence[Point], time_range: TimeRange, mode: Mode, marks: Sequence[Mark] = ()) -> Chart:
     """Draw median and 95th percentile of the duration a bucket."""
     palette = PALETTES[mode]
     by_time = {point.at: point for point in points}
     at = buckets(time_range)
     lines = [
-        _line(at, [_seconds(by_time.get(t), which) for t in at], name, colour, index, "%{y:.3~g} s")
+        line(at, [_seconds(by_time.get(t), which) for t in at], name, colour, index, "%{y:.3~g} s")
         for index, (which, name, colour) in enumerate(
             (("p95_ms", "p95", palette.series[0]), ("p50_ms", "p50", palette.series[2]))
         )
     ]
-    return framed(lines, mode, time_range, suffix=" s")
+    return framed(lines, mode, time_range, suffix=" s", marks=marks)
 
 
 def by_version(
@@ -90,6 +95,7 @@ def by_version(
     hover: str = "%{y:.3~g}",
     prefix: str = "",
     whole_buckets: bool = False,
+    marks: Sequence[Mark] = (),
 ) -> Chart:
     """Draw one line a version. Its place in `versions` gives a version its colour, in every chart.
 
@@ -108,8 +114,8 @@ def by_version(
             for t in at
         ]
         colour = palette.series[index % len(palette.series)]
-        lines.append(_line(at, values, escaped(version or "(no version)"), colour, index, hover))
-    return framed(lines, mode, time_range, suffix=suffix, tickformat=tickformat, prefix=prefix)
+        lines.append(line(at, values, escaped(version or "(no version)"), colour, index, hover))
+    return framed(lines, mode, time_range, suffix=suffix, tickformat=tickformat, prefix=prefix, marks=marks)
 
 
 def calls_by_minute(at: Sequence[datetime], calls: Sequence[int], time_range: TimeRange, mode: Mode) -> Chart:
@@ -119,7 +125,7 @@ def calls_by_minute(at: Sequence[datetime], calls: Sequence[int], time_range: Ti
     return framed([drawn], mode, time_range, legend=False)
 
 
-def cost(points: Sequence[Point], time_range: TimeRange, mode: Mode) -> Chart:
+def cost(points: Sequence[Point], time_range: TimeRange, mode: Mode, marks: Sequence[Mark] = ()) -> Chart:
     """Draw the cost of the priced calls a bucket as bars."""
     by_time = {point.at: point.cost_usd for point in points}
     at = buckets(time_range)
@@ -129,7 +135,7 @@ def cost(points: Sequence[Point], time_range: TimeRange, mode: Mode) -> Chart:
     drawn = bars(
         at, values, name="cost", colour=PALETTES[mode].series[0], hover=hover, step_s=time_range.step_s
     )
-    return framed([drawn], mode, time_range, legend=False, prefix="$", tickformat="~g")
+    return framed([drawn], mode, time_range, legend=False, prefix="$", tickformat="~g", marks=marks)
 
 
 def escaped(text: str) -> str:
@@ -173,9 +179,10 @@ def bars(
     }
 
 
-def _line(  # noqa: PLR0917
+def line(  # noqa: PLR0917
     x: Sequence[datetime], y: Sequence[float | None], name: str, colour: str, index: int, hover: str
 ) -> Chart:
+    """Draw a line; its index gives it dash and marker beside the colour."""
     # A point without neighbours has no line: its marker shows it.
     return {
         "type": "scatter",
@@ -199,10 +206,12 @@ def framed(
     prefix: str = "",
     tickformat: str = "",
     legend: bool = True,
+    marks: Sequence[Mark] = (),
     **layout: Any,
 ) -> Chart:
     """Build the figure around traces: axes of time and value, in the colours of the theme."""
     palette = PALETTES[mode]
+    shapes, annotations = drawn_marks(marks, time_range, palette)
     # Whole buckets: the last one is as wide as the others, though its end may be still to come.
     at = buckets(time_range)
     axis: Mapping[str, Any] = {
@@ -260,6 +269,8 @@ def framed(
                 "automargin": True,
                 "nticks": 5,
             },
+            "shapes": shapes,
+            "annotations": annotations,
             **layout,
         },
     }

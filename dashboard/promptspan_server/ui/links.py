@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-OVERVIEW, PROMPT, TRACES, TRACE, HEALTH = "", "prompt", "traces", "trace", "health"
+OVERVIEW, PROMPT, DRIFT, TRACES, TRACE, HEALTH = "", "prompt", "drift", "traces", "trace", "health"
 ALERTS, INCIDENT = "alerts", "incident"
 SPEND = "spend"
 CLOSE = "close"

@@ -22,6 +22,7 @@ def pages() -> dict[str, StreamlitPage]:
         links.ALERTS: "Alerts",
         links.INCIDENT: "Incident",
         links.PROMPT: "Prompts",
+        links.DRIFT: "Drift",
         links.TRACES: "Traces",
         links.TRACE: "Trace",
         links.SPEND: "Spend",
@@ -60,6 +61,7 @@ def _views() -> dict[str, Callable[[], None]]:
     from promptspan_server.ui.views import (
         alerts,
         close,
+        drift,
         health,
         incident,
         overview,
@@ -74,6 +76,7 @@ def _views() -> dict[str, Callable[[], None]]:
         links.ALERTS: alerts.show,
         links.INCIDENT: incident.show,
         links.PROMPT: prompt.show,
+        links.DRIFT: drift.show,
         links.TRACES: traces.show,
         links.TRACE: trace.show,
         links.SPEND: spend.show,

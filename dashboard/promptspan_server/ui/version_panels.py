@@ -11,6 +11,7 @@ from promptspan_server.queries.connection import QueryFailed
 from promptspan_server.ui import charts, comparison, links, panels, wording
 from promptspan_server.ui.component import mode
 from promptspan_server.ui.controls import NONE, View
+from promptspan_server.ui.markers import Mark
 from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.theme import PALETTES
 
@@ -102,6 +103,11 @@ def draw(
             comparison.draw_where(places, answer[1])
     if series is None:
         return
+    marks = tuple(
+        Mark(first, version, f"first call of {version}: {wording.moment(first)} UTC")
+        for version, first in since.items()
+        if first > min(since.values())
+    )
     names = [row.version for row in rows[:_LINES]]
     note = f"the newest {_LINES} of {len(rows)} versions" if len(rows) > _LINES else ""
     step = wording.step(view.window.range.step_s)
@@ -118,6 +124,7 @@ def draw(
                 lambda point: point.calls,
                 hover="%{y:,} calls",
                 whole_buckets=True,
+                marks=marks,
             ),
             key="version_calls",
             alt=f"Lines: model calls per {step} by version",
@@ -135,6 +142,7 @@ def draw(
                 prefix=chosen.prefix,
                 tickformat=chosen.tickformat,
                 hover=chosen.hover,
+                marks=marks,
             ),
             key="version_measure",
             alt=f"Lines: {chosen.title} per {step} by version",

@@ -12,8 +12,9 @@ from promptspan_server.queries.choices import Choices
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.queries.series import CallsOverTime
 from promptspan_server.queries.totals import Totals, TotalsRow
+from promptspan_server.queries.version_history import FirstCalls
 from promptspan_server.queries.versions import MAX_ROWS, VersionRow, Versions
-from promptspan_server.ui import cache, charts, links, panels, wording
+from promptspan_server.ui import cache, charts, links, markers, panels, wording
 from promptspan_server.ui.component import mode
 from promptspan_server.ui.controls import View, current_window, filter_parameters, filters, window_controls
 from promptspan_server.ui.frame import age_note, no_calls, opening, refreshing
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from promptspan_server.queries.connection import Answer
     from promptspan_server.queries.series import Point
+    from promptspan_server.ui.markers import Mark
     from promptspan_server.ui.window import Window
 
 _ENOUGH_CALLS = 100
@@ -56,13 +58,16 @@ def _content(view: View) -> None:
     scope, window = view.scope, view.window
     _firing(window)
     today = _day_so_far(window.range.end)
-    totals, before, spent_today, series, versions = cache.ask_all(
+    totals, before, spent_today, series, versions, history = cache.ask_all(
         Totals(scope),
         Totals(scope.over(window.range.previous)),
         Totals(scope.over(today)),
         CallsOverTime(scope),
         Versions(scope),
+        FirstCalls(),
     )
+    first_calls = panels.shown(history)
+    marks = markers.of_versions(first_calls.rows) if first_calls else ()
     now, past, day = panels.shown(totals), panels.shown(before), panels.shown(spent_today)
     age_note(window, now)
     if now is None or past is None or day is None:
@@ -76,11 +81,11 @@ def _content(view: View) -> None:
     _numbers(now.rows[0], past.rows[0], day.rows[0], view, today)
     points = panels.shown(series)
     if points is not None:
-        _charts(points, view)
+        _charts(points, view, marks)
     if found is not None:
         _versions(found, view)
     if points is not None:
-        _cost(points, view)
+        _cost(points, view, marks)
 
 
 def _firing(window: Window) -> None:
@@ -235,30 +240,30 @@ def _wasted(totals: TotalsRow) -> list[Note]:
     return [Note(f"{wording.usd(totals.wasted_usd)} of it wasted")] if totals.wasted_usd else []
 
 
-def _charts(points: Answer[Point], view: View) -> None:
+def _charts(points: Answer[Point], view: View, marks: Sequence[Mark]) -> None:
     step = wording.step(view.window.range.step_s)
     left, right = st.columns(2)
     with left:
         panels.heading(f"Model calls per {step}", points, "failed at the foot")
         panels.chart(
-            charts.calls_and_errors(points.rows, view.window.range, mode()),
+            charts.calls_and_errors(points.rows, view.window.range, mode(), marks),
             key="calls_chart",
             alt=f"Bars: model calls per {step}, failed and succeeded",
         )
     with right:
         panels.heading("Latency, seconds", points, f"per {step}")
         panels.chart(
-            charts.latency(points.rows, view.window.range, mode()),
+            charts.latency(points.rows, view.window.range, mode(), marks),
             key="latency_chart",
             alt=f"Lines: 95th percentile and median of the duration per {step}, in seconds",
         )
 
 
-def _cost(points: Answer[Point], view: View) -> None:
+def _cost(points: Answer[Point], view: View, marks: Sequence[Mark]) -> None:
     step = wording.step(view.window.range.step_s)
     panels.heading(f"Cost per {step}, USD", points, "of the priced calls")
     panels.chart(
-        charts.cost(points.rows, view.window.range, mode()),
+        charts.cost(points.rows, view.window.range, mode(), marks),
         key="cost_chart",
         alt=f"Bars: cost of the priced calls per {step}, in US dollars",
     )
