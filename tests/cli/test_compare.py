@@ -168,6 +168,8 @@ def test_compare_says_where_a_difference_is_and_shows_calls(
     answer = json.loads(result.stdout)
     assert "of it in feature it's \\ {odd:String}" in answer["sentence"]
     where = answer["where"][0]
+    assert where["adjusted"]["within"] == ["feature"]
+    assert where["adjusted"]["low"] > 1
     assert where["metric"] == "error_rate"
     assert where["segments"][0]["predicates"] == {"feature": "it's \\ {odd:String}"}
     assert where["segments"][0]["share"] == pytest.approx(1, abs=0.2)

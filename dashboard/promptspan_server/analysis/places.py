@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptspan_server.analysis.locate import Located, locate
+from promptspan_server.analysis.mix import Adjusted, adjust
 from promptspan_server.analysis.reading_cells import read_cells
-from promptspan_server.analysis.whereabouts import sentences
+from promptspan_server.analysis.whereabouts import left_over, sentences
 from promptspan_server.queries.connection import QueryFailed
 from promptspan_server.queries.scope import Scope
 from promptspan_server.queries.segments import Examples, Quantity, SegmentCells
@@ -29,13 +30,15 @@ class Place:
     Attributes:
         compared: The difference.
         located: Where it is.
-        said: At most three sentences.
+        adjusted: What is left of it among calls of the same feature, model and tenant; None if none are.
+        said: At most three sentences, and one on what is left.
         telling: Up to five calls of the candidate in the first segment that show it.
         usual: Up to five that are as they should be.
     """
 
     compared: Compared
     located: Located
+    adjusted: Adjusted | None
     said: tuple[str, ...]
     telling: tuple[ExampleRow, ...]
     usual: tuple[ExampleRow, ...]
@@ -56,7 +59,7 @@ def places(store: Store, question: ArmsOf, comparison: Comparison) -> tuple[Plac
     if not chosen:
         return ()
     with ThreadPoolExecutor(len(chosen)) as pool:
-        asked = [pool.submit(_place, store, question, *each) for each in chosen]
+        asked = [pool.submit(_place, store, question, *each, comparison.alpha) for each in chosen]
         found = [each.result() for each in asked]
     return tuple(place for place in found if place is not None)
 
@@ -69,7 +72,9 @@ def quantity_of(compared: Compared) -> Quantity | None:
     return Quantity(metric.source, above=compared.a if metric.kind == "quantile" else None)
 
 
-def _place(store: Store, question: ArmsOf, compared: Compared, quantity: Quantity) -> Place | None:
+def _place(
+    store: Store, question: ArmsOf, compared: Compared, quantity: Quantity, alpha: float
+) -> Place | None:
     """A question that fails leaves its place unknown: the comparison itself stands."""
     narrowed = question.filter
     a, b = (
@@ -78,16 +83,20 @@ def _place(store: Store, question: ArmsOf, compared: Compared, quantity: Quantit
     )
     rose = (compared.delta or 0.0) >= 0
     try:
-        located = locate(read_cells(store, SegmentCells(a, b, quantity)), direction=1 if rose else -1)
+        cells = read_cells(store, SegmentCells(a, b, quantity))
+        located = locate(cells, direction=1 if rose else -1)
         inside = located.segments[0].predicates if located.segments else ()
         examples = store.ask(Examples(b, quantity, inside)).rows
     except QueryFailed:
         return None
     unit = "" if quantity.is_rate else compared.metric.unit
+    adjusted = adjust(cells, alpha=alpha)
+    said = sentences(located, unit=unit, a=question.a, b=question.b)
     return Place(
         compared=compared,
         located=located,
-        said=sentences(located, unit=unit, a=question.a, b=question.b),
+        adjusted=adjusted,
+        said=said if adjusted is None else (*said, left_over(adjusted, quantity.is_rate)),
         telling=tuple(each for each in examples if each.telling),
         usual=tuple(each for each in examples if not each.telling),
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from promptspan_server.analysis.locate import Located, Segment
+    from promptspan_server.analysis.mix import Adjusted
 
-_MINUS, _THIN = "\u2212", "\u202f"
+_MINUS, _THIN, _TIMES = "\u2212", "\u202f", "\u00d7"
 _WORTH = 0.1  # of a change, below which a further segment is not worth a sentence
 
 
@@ -53,6 +56,29 @@ def short(located: Located) -> str:
         return ""
     first = located.segments[0]
     return f"{_share(first)} of it in {name(first)}"
+
+
+def left_over(adjusted: Adjusted, is_rate: bool) -> str:
+    """Say what is left of a difference among calls that are alike, and whether other traffic explains it."""
+    within = " and ".join([", ".join(adjusted.within[:-1]), adjusted.within[-1]][not adjusted.within[1:] :])
+    if is_rate:
+        change = f"{_TIMES}{_factor(adjusted.ratio)} [{_factor(adjusted.low)}, {_factor(adjusted.high)}]"
+    else:
+        change = f"{_change(adjusted.ratio)}{_THIN}% [{_change(adjusted.low)}, {_change(adjusted.high)}]"
+    ending = ": other traffic may be all of the difference" if adjusted.nothing_left else ""
+    return f"Among calls of the same {within} it is {change}{ending}."
+
+
+def _factor(ratio: float) -> str:
+    return f"{ratio:.2g}" if np.isfinite(ratio) else "?"
+
+
+def _change(ratio: float) -> str:
+    percent = (ratio - 1) * 100
+    if not np.isfinite(percent):
+        return "?"
+    digits = 1 if abs(percent) < 9.95 else 0
+    return f"{'+' if percent >= 0 else _MINUS}{abs(percent):.{digits}f}"
 
 
 def mixed(located: Located) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -157,6 +158,12 @@ def _place(place: Place) -> dict[str, Any]:
     return {
         "metric": place.compared.metric.name,
         "sentences": list(place.said),
+        "adjusted": None
+        if place.adjusted is None
+        else {
+            "within": list(place.adjusted.within),
+            **{name: _number(getattr(place.adjusted, name)) for name in ("ratio", "low", "high", "calls")},
+        },
         "mix": _number(located.mix),
         "within": _number(located.within),
         "segments": [
@@ -200,7 +207,7 @@ def _metric(each: Compared) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    return None if value != value else value  # noqa: PLR0124  # NaN has no JSON
+    return value if math.isfinite(value) else None  # JSON has neither NaN nor infinity
 
 
 def value(each: Compared, number: float | None) -> str:
