@@ -159,23 +159,18 @@ def of_input(values: Mapping[str, Any], rendered: list[str] | None, redactor: Re
     Returns:
         The texts that are not the developer's own.
     """
+    found: list[tuple[str, bool]] = []  # and whether it is the developer's own
+    for name, value in values.items():
+        if name not in _UNREAD_NAMES:
+            _collect(value, name in _TRUSTED_NAMES, 0, found)
     given: list[str] = []
-    for said, trusted in _leaves(values):
+    for said, trusted in found:
         redactor.look(said, foreign=not trusted)
         if not trusted:
             given.append(said)
     for said in rendered or ():
         redactor.look(said, foreign=False)
     return given
-
-
-def _leaves(values: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """The texts in the arguments of a call, and whether they are the developer's own."""
-    found: list[tuple[str, bool]] = []
-    for name, value in values.items():
-        if name not in _UNREAD_NAMES:
-            _collect(value, name in _TRUSTED_NAMES, 0, found)
-    return found
 
 
 def _collect(value: Any, trusted: bool, depth: int, found: list[tuple[str, bool]]) -> None:

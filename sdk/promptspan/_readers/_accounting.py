@@ -84,7 +84,9 @@ class Accounting:
         for name, finders in self._buckets:
             for at, last, find in finders:
                 value = gets[at](last) if find is None else find(objects)
-                if value is not None and (found := as_count(value)) is not None:
+                if value is None:
+                    continue
+                if (found := as_count(value)) is not None:
                     known[name] = found
                     break
         tokens_in, tokens_out = known.get("input_tokens"), known.get("output_tokens")
