@@ -80,17 +80,6 @@ def test_a_months_charges_are_the_calls_to_the_last_digit(
     ]
 
 
-def test_the_same_ledger_gives_the_same_bytes(month: LiveStore, tmp_path: Path) -> None:
-    for name in ("focus.csv", "focus.parquet", "focus.xlsx"):
-        written: list[bytes] = []
-        for _ in range(2):
-            invoke(
-                ["export", "focus", "--month", MONTH, "--output", str(tmp_path / name), "--dsn", month.dsn]
-            )
-            written.append((tmp_path / name).read_bytes())
-        assert written[0] == written[1], name
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

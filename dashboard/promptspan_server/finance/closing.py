@@ -29,7 +29,7 @@ from promptspan_server.finance.closed import (
 from promptspan_server.finance.focus import GROUPING
 from promptspan_server.finance.focus_export import Ledgers
 from promptspan_server.finance.frozen_rows import FrozenRows, Totals, freeze
-from promptspan_server.finance.ledger import Ledger, add
+from promptspan_server.finance.ledger import Days, Ledger, add
 from promptspan_server.queries.query import Query
 from promptspan_server.queries.scope import TimeRange
 
@@ -204,6 +204,15 @@ def _ready(store: Asks, month: TimeRange, before: Sequence[Revision], wishes: Wi
             f"{open_hours} hours of {name} are still being computed: promptspan ledger does it now, and calls"
             " that came a moment ago take a minute to settle"
         )
+    if before:
+        # A ledger whose retention is over has not shrunk: it cannot be compared any more.
+        frozen = store.ask(Days(month, tuple(revision.close_id for revision in before))).rows
+        lost = sorted({*frozen} - {*store.ask(Days(month)).rows})
+        if lost:
+            raise CloseError(
+                f"the ledger has nothing of {lost[0]:%Y-%m-%d} any more (PROMPTSPAN_KEEP_LEDGER_YEARS):"
+                f" {name} stays as it was frozen"
+            )
     unpriced = store.ask(_Uncharged(month)).rows
     if unpriced and not wishes.with_unpriced:
         models = ", ".join(f"{provider}/{model} ({calls:,} calls)" for provider, model, calls in unpriced[:3])

@@ -48,7 +48,8 @@ def in_words(chain: Sequence[Revision], latest: int, moved: Decimal | None) -> s
     if shown.number > 1:
         text += f" That is {signed(shown.adjusted_usd)} against revision {shown.number - 1}."
     if shown.uncharged_calls:
-        text += f" {wording.counted(shown.uncharged_calls, 'call')} without a known cost are not in it."
+        verb = "is" if shown.uncharged_calls == 1 else "are"
+        text += f" {wording.counted(shown.uncharged_calls, 'call')} without a known cost {verb} not in it."
     if moved:
         text += f" The ledger has moved by {signed(moved)} since: promptspan close {shown.name} --revise."
     return text

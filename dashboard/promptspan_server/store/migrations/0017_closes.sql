@@ -1,5 +1,6 @@
 -- Closed months. A revision is frozen as a whole: its rows, files and reconciliations carry its close_id, and it counts once
--- closes has it. What comes later changes nothing here; it is a new revision's difference to the one before.
+-- closes has it; what an attempt left that was cut off is read by nobody. What comes later changes nothing here: it is a new
+-- revision's difference to the one before.
 
 -- Which months are closed; read closed_months instead.
 CREATE TABLE closes
