@@ -6,11 +6,13 @@ from decimal import Decimal
 import plotly.graph_objects as go
 import pytest
 
+from promptspan_server.queries.incident import HeatCell
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.queries.series import Point
-from promptspan_server.ui import charts
+from promptspan_server.store.markers import Marker
+from promptspan_server.ui import charts, incident_charts
 from promptspan_server.ui.drift_chart import against_expected
-from promptspan_server.ui.markers import Mark
+from promptspan_server.ui.markers import Mark, of_notes
 from promptspan_server.ui.theme import PALETTES
 from promptspan_server.ui.version_panels import MEASURES
 from ui.seed import HOSTILE
@@ -123,5 +125,25 @@ def test_text_and_marks_stand_out_from_the_ground(mode: str) -> None:
     palette = PALETTES["dark" if mode == "dark" else "light"]
     for text in (palette.text, palette.muted, palette.bad, palette.warn, palette.good):
         assert contrast(text, palette.ground) >= 4.5
-    for mark in (palette.ok, *palette.series):
-        assert contrast(mark, palette.ground) >= 3
+    for colour in (palette.ok, *palette.series):
+        assert contrast(colour, palette.ground) >= 3
+
+
+def test_notes_are_text_on_the_chart_whatever_they_say() -> None:
+    note = Marker("1", HOUR.start + timedelta(minutes=5), "deploy", HOSTILE)
+    chart = charts.latency([point(0)], HOUR, "light", of_notes([note]))
+    [drawn] = chart["layout"]["annotations"]
+    assert "<" not in drawn["text"]
+    assert "<img" not in drawn["hovertext"]
+
+
+def test_a_heat_map_has_a_row_for_every_duration_and_the_alerts_time_shaded() -> None:
+    cells = [HeatCell(HOUR.start, 4, 3, 1), HeatCell(HOUR.start, 9, 1, 0)]
+    chart = incident_charts.latency_heat(cells, HOUR, "dark", HOUR, [])
+    [heat] = chart["data"]
+    assert len(heat["z"]) == 6
+    assert [row[0] for row in heat["z"]] == [3, None, None, None, None, 1]
+    assert chart["layout"]["shapes"][0]["type"] == "rect"
+    assert incident_charts.latency_heat([], HOUR, "dark", HOUR, [])["data"]
+    failed, succeeded = incident_charts.failures(cells, HOUR, "light", HOUR, [])["data"]
+    assert (failed["y"][0], succeeded["y"][0]) == (1, 3)

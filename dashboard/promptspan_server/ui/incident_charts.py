@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from promptspan_server.queries.incident import STEPS_PER_OCTAVE
 from promptspan_server.queries.series import buckets
 from promptspan_server.ui import wording
-from promptspan_server.ui.charts import bars, escaped, framed, plotly_time
+from promptspan_server.ui.charts import bars, framed, plotly_time
 from promptspan_server.ui.theme import PALETTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from promptspan_server.queries.incident import HeatCell
     from promptspan_server.queries.scope import TimeRange
     from promptspan_server.ui.charts import Chart
+    from promptspan_server.ui.markers import Mark
     from promptspan_server.ui.theme import Mode
 
 
@@ -26,7 +26,7 @@ def failures(
     time_range: TimeRange,
     mode: Mode,
     band: TimeRange,
-    markers: Sequence[tuple[datetime, str]],
+    marks: Sequence[Mark],
 ) -> Chart:
     """Draw failed and other calls a bucket, the time of an alert shaded, and what happened when.
 
@@ -35,7 +35,7 @@ def failures(
         time_range: What is shown.
         mode: The theme.
         band: The alert's time.
-        markers: When something happened, and what: data, which is escaped here.
+        marks: What happened when.
     """
     palette = PALETTES[mode]
     at = buckets(time_range)
@@ -47,7 +47,7 @@ def failures(
             good[cell.at] += cell.calls - cell.errors
     hover = "%{x|%d %b %H:%M} UTC · <b>%{y:,}</b> "
     step_s = time_range.step_s
-    return framed(
+    chart = framed(
         [
             bars(
                 at,
@@ -70,8 +70,9 @@ def failures(
         mode,
         time_range,
         barmode="stack",
-        **_marked(mode, time_range, band, markers),
+        marks=marks,
     )
+    return _shaded(chart, band, time_range, mode)
 
 
 def latency_heat(
@@ -79,7 +80,7 @@ def latency_heat(
     time_range: TimeRange,
     mode: Mode,
     band: TimeRange,
-    markers: Sequence[tuple[datetime, str]],
+    marks: Sequence[Mark],
 ) -> Chart:
     """Draw how many calls took how long, on a logarithmic axis; arguments as of `failures`."""
     at = buckets(time_range)
@@ -119,7 +120,7 @@ def latency_heat(
         time_range,
         legend=False,
         hovermode="closest",
-        **_marked(mode, time_range, band, markers),
+        marks=marks,
     )
     chart["layout"]["yaxis"] |= {
         "rangemode": "normal",
@@ -127,19 +128,17 @@ def latency_heat(
         "tickvals": ticks,
         "ticktext": [wording.duration(_edge(row)) for row in ticks],
     }
-    return chart
+    return _shaded(chart, band, time_range, mode)
 
 
 def _edge(row: int) -> float:
     return 2.0 ** (row / STEPS_PER_OCTAVE)
 
 
-def _marked(
-    mode: Mode, time_range: TimeRange, band: TimeRange, markers: Sequence[tuple[datetime, str]]
-) -> dict[str, Any]:
+def _shaded(chart: Chart, band: TimeRange, time_range: TimeRange, mode: Mode) -> Chart:
     palette = PALETTES[mode]
-    # The band lies below what is drawn and has edges: it must be seen on a busy chart and in grey, too.
-    shapes: list[Chart] = [
+    # Below what is drawn and with edges: it must be seen on a busy chart and in grey, too.
+    chart["layout"].setdefault("shapes", []).append(
         {
             "type": "rect",
             "layer": "below",
@@ -153,36 +152,5 @@ def _marked(
             "opacity": 0.3,
             "line": {"color": palette.warn, "width": 1},
         }
-    ]
-    annotations: list[Chart] = []
-    inside = [each for each in markers if time_range.start <= each[0] < time_range.end]
-    for number, (at, text) in enumerate(inside[:8]):
-        shapes.append(
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": plotly_time(at),
-                "x1": plotly_time(at),
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": palette.text, "width": 1.5, "dash": "dot"},
-            }
-        )
-        late = at > time_range.start + time_range.length * 0.6
-        annotations.append(
-            {
-                "xref": "x",
-                "yref": "paper",
-                "x": plotly_time(at),
-                "y": 1 - 0.13 * (number % 4),
-                "xanchor": "right" if late else "left",
-                "yanchor": "top",
-                "text": escaped(wording.clipped(text, 36)),
-                "showarrow": False,
-                "bgcolor": palette.ground,
-                "opacity": 0.92,
-                "font": {"color": palette.text, "size": 11},
-            }
-        )
-    return {"shapes": shapes, "annotations": annotations}
+    )
+    return chart

@@ -11,6 +11,7 @@ from promptspan_server.queries.connection import QueryFailed
 from promptspan_server.ui import incident_charts, links, panels, wording
 from promptspan_server.ui.component import mode
 from promptspan_server.ui.controls import filter_parameters
+from promptspan_server.ui.markers import Mark
 from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.template_diff import unified_diff
 from promptspan_server.ui.tiles import Note, Tile, tiles
@@ -171,7 +172,11 @@ def over_time(
     incident: Incident, answer: Answer[HeatCell], rows: Sequence[tuple[datetime, str, str, str]]
 ) -> None:
     """Draw failures and latency over time, with what happened and the alert's band."""
-    marks = [(at, text) for at, kind, text, _ in rows if kind not in _ONLY_LISTED]
+    marks = [
+        Mark(at, text, f"{kind}: {text} ({wording.moment(at)} UTC)")
+        for at, kind, text, _ in rows
+        if kind not in _ONLY_LISTED
+    ]
     step = wording.step(incident.shown.step_s)
     left, right = st.columns(2)
     with left:

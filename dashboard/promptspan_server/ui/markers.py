@@ -1,4 +1,4 @@
-"""Marks on charts of time: when versions first ran."""
+"""Marks on charts of time: when versions first ran, and what people and pipelines noted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from promptspan_server.queries.scope import TimeRange
     from promptspan_server.queries.version_history import FirstCallRow
+    from promptspan_server.store.markers import Marker
     from promptspan_server.ui.theme import Palette
 
 _MOST = 12  # the latest
@@ -53,6 +54,13 @@ def of_versions(rows: Iterable[FirstCallRow], *, prompt: str | None = None) -> t
         )
         for row in kept
         if first[row.prompt] is not row
+    )
+
+
+def of_notes(rows: Iterable[Marker]) -> tuple[Mark, ...]:
+    """Mark what people and pipelines noted: deployments and the like."""
+    return tuple(
+        Mark(row.at, row.text, f"{row.kind}: {row.text} ({wording.moment(row.at)} UTC)") for row in rows
     )
 
 

@@ -71,7 +71,11 @@ MEASURES: dict[str, Measure] = {
 
 
 def draw(
-    versions: Answer[VersionRow], series: Answer[Point] | None, since: Mapping[str, datetime], view: View
+    versions: Answer[VersionRow],
+    series: Answer[Point] | None,
+    since: Mapping[str, datetime],
+    view: View,
+    notes: Sequence[Mark] = (),
 ) -> None:
     """Draw the versions of one prompt.
 
@@ -80,6 +84,7 @@ def draw(
         series: Buckets by version, None if they could not be read.
         since: When each version first ran, in this range or before it.
         view: Scope of the page.
+        notes: What people and pipelines noted.
     """
     rows = sorted(versions.rows, key=lambda row: since.get(row.version, row.first_seen), reverse=True)
     chosen = comparison.pair(rows, since)
@@ -103,10 +108,13 @@ def draw(
             comparison.draw_where(places, answer[1])
     if series is None:
         return
-    marks = tuple(
-        Mark(first, version, f"first call of {version}: {wording.moment(first)} UTC")
-        for version, first in since.items()
-        if first > min(since.values())
+    marks = (
+        *notes,
+        *(
+            Mark(first, version, f"first call of {version}: {wording.moment(first)} UTC")
+            for version, first in since.items()
+            if first > min(since.values())
+        ),
     )
     names = [row.version for row in rows[:_LINES]]
     note = f"the newest {_LINES} of {len(rows)} versions" if len(rows) > _LINES else ""

@@ -28,6 +28,7 @@ _TONES: dict[str, Tone] = {"firing": "bad", "recovering": "warn", "pending": "wa
 
 def show() -> None:
     """Draw the page."""
+    cache.freshness()  # a store that does not answer is one panel, not one a part
     refreshing(_content, live=True)
     silences = panels.shown(cache.ask_all(SilencesNow())[0])
     if silences is not None:

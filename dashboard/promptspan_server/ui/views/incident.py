@@ -24,6 +24,7 @@ _ID_CHARACTERS = 64
 
 def show() -> None:
     """Draw the page."""
+    cache.freshness()  # a store that does not answer is one panel, not one a part
     fingerprint = st.query_params.get("id", "").strip()[:_ID_CHARACTERS]
     found = panels.shown(cache.ask_all(Alerts(fingerprint=fingerprint))[0]) if fingerprint else None
     if found is None or not found.rows:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from promptspan_server.queries.alerts import Alerts, Watch
 from promptspan_server.queries.choices import Choices
+from promptspan_server.queries.markers import Markers
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.queries.series import CallsOverTime
 from promptspan_server.queries.totals import Totals, TotalsRow
@@ -58,16 +59,19 @@ def _content(view: View) -> None:
     scope, window = view.scope, view.window
     _firing(window)
     today = _day_so_far(window.range.end)
-    totals, before, spent_today, series, versions, history = cache.ask_all(
+    totals, before, spent_today, series, versions, history, notes = cache.ask_all(
         Totals(scope),
         Totals(scope.over(window.range.previous)),
         Totals(scope.over(today)),
         CallsOverTime(scope),
         Versions(scope),
         FirstCalls(),
+        Markers(window.range, environment=view.filter.environment),
     )
     first_calls = panels.shown(history)
     marks = markers.of_versions(first_calls.rows) if first_calls else ()
+    noted = panels.shown(notes)
+    marks += markers.of_notes(noted.rows) if noted else ()
     now, past, day = panels.shown(totals), panels.shown(before), panels.shown(spent_today)
     age_note(window, now)
     if now is None or past is None or day is None:

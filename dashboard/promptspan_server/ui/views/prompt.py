@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from promptspan_server.queries.choices import Choices
+from promptspan_server.queries.markers import Markers
 from promptspan_server.queries.prompts import PromptRow, Prompts
 from promptspan_server.queries.scope import Filter
 from promptspan_server.queries.series import CallsOverTime
 from promptspan_server.queries.templates import Templates
 from promptspan_server.queries.version_history import FirstCallRow, FirstCalls
 from promptspan_server.queries.versions import Versions
-from promptspan_server.ui import cache, links, panels, version_panels, wording
+from promptspan_server.ui import cache, links, markers, panels, version_panels, wording
 from promptspan_server.ui.controls import NONE, View, choose, current_window, filters, window_controls
 from promptspan_server.ui.frame import age_note, no_calls, opening, refreshing
 from promptspan_server.ui.table import Cell, Column, table
@@ -43,11 +44,12 @@ def show() -> None:
 
 
 def _one(prompt: str, view: View) -> None:
-    versions, series, templates, history = cache.ask_all(
+    versions, series, templates, history, noted = cache.ask_all(
         Versions(view.scope),
         CallsOverTime(view.scope, by_version=True),
         Templates(prompt),
         FirstCalls(prompt),
+        Markers(view.window.range, environment=view.filter.environment, prompt=prompt),
     )
     known = panels.shown(templates)
     with st.container(key="headline"):
@@ -68,7 +70,9 @@ def _one(prompt: str, view: View) -> None:
         return
     first_calls = panels.shown(history)
     since = {row.version: row.first_call for row in first_calls.rows} if first_calls else {}
-    version_panels.draw(found, panels.shown(series), since, view)
+    notes = panels.shown(noted)
+    marks = markers.of_notes(notes.rows) if notes else ()
+    version_panels.draw(found, panels.shown(series), since, view, marks)
 
 
 def _list(view: View) -> None:
