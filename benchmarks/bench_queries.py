@@ -278,6 +278,8 @@ def main() -> None:
         if named[name].scales:
             verdict += f"; {_RATIO_BAR} x: {_mark(ratio <= _RATIO_BAR)}"
         print(f"{name:44}{answer.wall_ms:9.0f}{answer.cpu_ms:9.0f}{ratio:9.2f}  {verdict}")
+    over = [name for name, answer in large.answers.items() if answer.cpu_ms > named[name].bar_ms]
+    print(f"{len(large.answers) - len(over)} of {len(large.answers)} questions within their bars by CPU time")
     allowed = 50 + large.hour_calls / 1000
     print(
         f"one dirty hour of {large.hour_calls:,} calls: {large.hour.wall_ms:.0f} ms,"

@@ -174,6 +174,12 @@ class CallSearch(Query[CallRow]):
         is_part = (
             self.errors_only or self.flag is not None or (self.slower_than_ms and self.order == "dearest")
         )
+        if self.order == "slowest" and not is_part:
+            # What a call must reach is a column of its own: the others need not be priced to see it.
+            return f"""(
+                {OPEN}
+                OR toStartOfHour(ts) IN (SELECT hour {closed}{some} AND {largest} >= ifNull({least}, 0))
+                ) AND duration_ms >= ifNull({least}, 0)"""
         enough = "" if is_part else f" AND ({least} IS NULL OR {largest} >= {least})"
         return f"""(
             {OPEN} OR (toStartOfHour(ts), feature, prompt_name, prompt_version) IN (

@@ -115,7 +115,7 @@ FROM
         sum(log_cost * log_cost) AS cost_squares,
         sumMapIf(map(toUInt16(floor(log2(c.duration_ms + 1) * 8)), toUInt64(1)), c.status = 'ok') AS latency_hist,
         sumMapIf(map(toUInt16(floor(log2(toFloat64(ifNull(c.cost_usd, 0)) * 1e9 + 1) * 8)), toUInt64(1)), c.cost_usd IS NOT NULL) AS cost_hist
-    FROM llm_costs AS c
+    FROM priced_calls AS c
     WHERE c.billable AND c.prompt_name != '' AND c.ts >= {since:DateTime64(9, 'UTC')} AND c.ts < {until:DateTime64(9, 'UTC')}
     GROUP BY hour, prompt_name, prompt_version, feature, environment, service, request_model, unit
 ) AS u
