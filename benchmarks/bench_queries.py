@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from query_data import DAYS, END, RARE_WORD, Size, build, is_built, note_built
 
 from promptspan_server.pricing.rollup import recompute
+from promptspan_server.queries.arms import ArmsOf
 from promptspan_server.queries.call import CallDetail
 from promptspan_server.queries.calls import CallSearch
 from promptspan_server.queries.choices import Choices
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _BAR_MS = 60.0
 _BAR_BY_MINUTE_MS = 200.0
+_BAR_COMPARE_MS = 300.0
 _RATIO_BAR = 1.5
 # Live ranges do not end on the hour.
 _NOW = END - timedelta(minutes=17)
@@ -110,6 +112,10 @@ def questions(trace_id: str, span_id: str, response_id: str) -> Iterator[Questio
         yield _ask(f"traces, {name}: dearest", CallSearch(scope, order="dearest"))
     yield _ask("prompts: first calls of all versions", FirstCalls())
     yield _ask("prompt: templates", Templates("prompt-0"))
+    arms = ArmsOf(month, "prompt-0", "v1", "v2")
+    of_arms = {key: str(value) for key, value in arms.parameters().items()}
+    yield Question("compare, 30 d: two versions", arms.rows(), of_arms, bar_ms=_BAR_COMPARE_MS)
+    yield Question("compare, 30 d: their scores", arms.scores(), of_arms, bar_ms=_BAR_COMPARE_MS)
     yield _ask("trace: call, 30 d", CallDetail(trace_id, span_id, month))
     yield _ask("trace: spans", TraceSpans(trace_id, _last(timedelta(days=14))))
     yield _ask("trace: text", CallText(trace_id, span_id, month))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from promptspan_server.analysis.arms import Floats
 
+TIMES = ("hour",)  # dimensions that say when a call came
 _ROUNDS = 12
 _PRIOR = 5.0  # pseudo-events (rates) or calls (means) that hold a factor of few calls near none
 _APART = 0.2  # groups that share less of a dimension than this differ in it altogether
@@ -97,6 +98,17 @@ class Cells:
             for dimension in self.dimensions
             if np.minimum(*(self._by(dimension, self.calls[group]) / n[group] for group in (0, 1))).sum()
             < _APART
+        )
+
+    def of_baseline(self) -> Cells:
+        """The cells with the calls of the first group alone, by what the calls are and not when they came."""
+        alone = np.array([[1.0], [0.0]])
+        return replace(
+            self,
+            dimensions=tuple(each for each in self.dimensions if each.name not in TIMES),
+            strata=(),
+            calls=self.calls * alone,
+            sums=self.sums * alone,
         )
 
     def shared(self) -> Cells:

@@ -148,7 +148,9 @@ class _Whole:
         calls, sums = cells.calls.sum(axis=1), cells.sums.sum(axis=1)
         if not calls.all():
             return cls(np.nan, np.nan, 0.0, 0.0, 0.0)
-        expected = (cells.calls * cells.factors(cells.sums)).sum(axis=1)
+        # By the first group's calls alone: what changed in the second is no usual value of anything.
+        baseline = cells.of_baseline()
+        expected = (cells.calls * baseline.factors(baseline.sums)).sum(axis=1)
         if cells.kind == "total":
             length = cells.exposure or 1.0
             a, b = float(sums[0] * length * cells.sampled), float(sums[1] * cells.sampled)

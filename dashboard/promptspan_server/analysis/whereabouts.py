@@ -70,7 +70,9 @@ def left_over(adjusted: Adjusted, is_rate: bool) -> str:
 
 
 def _factor(ratio: float) -> str:
-    return f"{ratio:.2g}" if np.isfinite(ratio) else "?"
+    if not np.isfinite(ratio):
+        return "?"
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2g}"
 
 
 def _change(ratio: float) -> str:
