@@ -1,9 +1,11 @@
 """One million ledger rows as FOCUS charges: memory that grows, time, and what duckdb and openpyxl read back.
 
-    python benchmarks/bench_focus.py [--rows 1000000]
+    python benchmarks/bench_focus.py [--rows 1000000] [--days 31]
 
-No store: the groups are made as the ledger's are, day by day. Memory is the growth of the process's peak over
-what it was before; CPU time is a ratio to `csv.writer` writing as many rows of as many short texts.
+No store: a day's answer is made as the driver gives it, and read by the ledger's own question. Memory is the
+growth of the process's peak over what it was before; it goes with the rows of a day, so that
+`--rows 32258 --days 1` shows that of a million in a month. CPU time is a ratio to `csv.writer` writing as
+many rows of as many short texts.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from promptspan_server.finance.focus import GROUPING, Charges, RateRecord, Terms
 from promptspan_server.finance.focus_export import FOCUS_TABLE
-from promptspan_server.finance.ledger import LedgerRow, nanos
+from promptspan_server.finance.ledger import COUNTS, Ledger, LedgerRow, nanos
 from promptspan_server.finance.table_files import writing
+from promptspan_server.queries.scope import TimeRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,33 +38,46 @@ PRICES = (*map(Decimal, ("2.5", "1.25", "2.5", "2.5", "40", "10", "10", "80")),)
 RATE = RateRecord("rate", "openai/gpt-4o", "", 0, 0, PRICES, PRICES, Decimal(0), "")
 
 
-def groups(count: int) -> Iterator[LedgerRow]:
-    days = 31
-    for number in range(count):
-        keys = dict.fromkeys(GROUPING[1:], "") | {
-            "provider": "openai",
-            "model": "gpt-4o",
-            "price_id": "openai/gpt-4o",
-            "rate_id": "rate",
-            "price_status": "priced",
-            "service": f"service-{number % 17}",
-            "feature": f"=feature-{number % 997}",
-            "prompt": f"prompt-{number % 101}",
-            "version": str(number % 13),
-            "tenant": f"tenant-{number % 4999}",
-        }
-        at = START + timedelta(days=number * days // count)
-        tokens, cached, output = 1000 + number % 977, number % 3, 100 + number % 89
-        # 2.5 and 10 USD a million, and a cached token for 1.25: nine places hold it exactly.
-        cost = (Decimal(tokens * 250 + output * 1000 + cached * 125) / 10**8).quantize(Decimal("1e-9"))
-        yield LedgerRow(
-            keys, at, calls=1, priced=1, input=tokens, cache_read=cached, output=output, cost_usd=cost
-        )
+QUERY = Ledger(TimeRange(START, END), GROUPING)
 
 
-def export(path: Path, rows: int) -> None:
+def groups(count: int, days: int = 31) -> Iterator[LedgerRow]:
+    """Day by day, as the ledger is read: all of a day's answer, then its rows."""
+    for day in range(days):
+        answer = [_values(number, day) for number in range(count * day // days, count * (day + 1) // days)]
+        yield from tuple(QUERY.row(values) for values in answer)
+
+
+def _values(number: int, day: int) -> list[Any]:
+    keys = dict.fromkeys(GROUPING[1:], "") | {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "price_id": "openai/gpt-4o",
+        "rate_id": "rate",
+        "price_status": "priced",
+        "service": f"service-{number % 17}",
+        "feature": f"=feature-{number % 997}",
+        "prompt": f"prompt-{number % 101}",
+        "version": str(number % 13),
+        "tenant": f"tenant-{number % 4999}",
+    }
+    tokens, cached, output = 1000 + number % 977, number % 3, 100 + number % 89
+    # 2.5 and 10 USD a million, and a cached token for 1.25: nine places hold it exactly.
+    cost = (Decimal(tokens * 250 + output * 1000 + cached * 125) / 10**8).quantize(Decimal("1e-9"))
+    measures: dict[str, Any] = dict.fromkeys(COUNTS, 0) | {
+        "calls": 1,
+        "priced": 1,
+        "input": tokens,
+        "cache_read": cached,
+        "output": output,
+    }
+    at = int((START + timedelta(days=day)).timestamp()) * 1_000_000
+    # Texts of their own in every row, as the driver makes them.
+    return [at, *(text.encode().decode() for text in keys.values()), *measures.values(), cost, Decimal(0)]
+
+
+def export(path: Path, rows: int, days: int) -> None:
     """In a process of its own: its peak is the export's."""
-    next(groups(1))
     charges = Charges({"rate": RATE}, Terms(START, END, "genai-prices 0.2.3"))
     # What loads once is no growth.
     with writing(path, FOCUS_TABLE) as file:
@@ -69,7 +85,7 @@ def export(path: Path, rows: int) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     with writing(path, FOCUS_TABLE) as file:
-        written = file.write(charges.of(groups(rows)))
+        written = file.write(charges.of(groups(rows, days)))
     took = time.process_time() - began
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert charges.billed == charges.ledger
@@ -115,10 +131,11 @@ def read_back(path: Path, billed: str, rows: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--days", type=int, default=31)
     parser.add_argument("--export", type=Path)
     arguments = parser.parse_args()
     if arguments.export:
-        export(arguments.export, arguments.rows)
+        export(arguments.export, arguments.rows, arguments.days)
         return
     failed = False
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +146,8 @@ def main() -> None:
             ("a.xlsx", arguments.rows // 20),
         ):
             path = Path(folder) / name
-            command = [sys.executable, __file__, "--rows", str(rows), "--export", str(path)]
+            command = [sys.executable, __file__, "--rows", str(rows), "--days", str(arguments.days)]
+            command += ["--export", str(path)]
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
             written, growth, took, billed = int(said[0]), float(said[1]), float(said[2]), said[3]
             ratio = took / reference(written)

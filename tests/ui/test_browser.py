@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from finance.months import at
+from finance.months import fill as fill_month
+from promptspan_server.cli.app import invoke
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.ui import wording
 from promptspan_server.ui.config import streamlit_args
@@ -350,3 +353,47 @@ def test_a_token_is_asked_for_once_and_the_address_is_kept(
         page.get_by_text("By prompt and version").wait_for()
         assert page.get_by_role("textbox", name="Token").count() == 0
         visit.clean()
+
+
+def test_finance_closes_a_month_and_opens_it_by_keyboard_alone(
+    visit: Visit, live: LiveStore, tmp_path: Path
+) -> None:
+    """From spend to the closed month, and take its file: the bytes that the command writes."""
+    name = "2025-02"
+    fill_month(live, *[live.call(at(name, 3, hour), feature="closed") for hour in range(3)])
+    page = visit.open(f"spend?month={name}")
+    page.get_by_text("Why it changed").wait_for()
+    writer = f"http://default@127.0.0.1:{live.clickhouse_port}/default"
+    assert invoke(["close", name, "--dsn", writer]) == 0
+    tab_to(page, "Close")
+    page.keyboard.press("Enter")
+    page.get_by_text("Revision", exact=True).first.wait_for()
+    tab_to(page, "Month (UTC)")
+    page.keyboard.type(name)
+    page.get_by_role("option", name=name).wait_for()
+    page.keyboard.press("Enter")
+    page.get_by_text(f"{name} is closed with $0.00063, revision 1 of 1.").wait_for()
+    tab_to(page, "CSV")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    path = tmp_path / "focus.csv"
+    assert invoke(["export", "focus", "--month", name, "--output", str(path), "--dsn", live.dsn]) == 0
+    assert download.value.path().read_bytes() == path.read_bytes()
+    visit.clean()
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press the tab key until what has the focus is called so."""
+    focused = """() => {
+        let at = document.activeElement;
+        while (at && at.shadowRoot && at.shadowRoot.activeElement) at = at.shadowRoot.activeElement;
+        const text = ["A", "BUTTON"].includes(at.tagName) ? at.innerText : "";
+        return [at.getAttribute("aria-label"), at.placeholder, text].join("|");
+    }"""
+    seen: list[str] = []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(focused))
+        if name in seen[-1]:
+            return
+    pytest.fail(f"the tab key does not lead to {name}: {seen}")
