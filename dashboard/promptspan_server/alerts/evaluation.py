@@ -181,8 +181,6 @@ def _usual_flags(
 ) -> Floats:
     """What share of flagged calls is usual; a new version is held against what its prompt was like."""
     keys = tuple(name for name in rule.by if name != "prompt_version") or rule.by
-    if not _PROMPT_HOURS.issuperset((*keys, *rule.where)):
-        raise ValueError("a rule of kind flags cannot tell providers apart: take `provider` out of it")
     before = Series(series.end, MINUTES, keys, series.where)
     parameters = before.parameters(usual, **({"flags": list(rule.flags)} if rule.flags else {}))
     parameters = {key: value for key, value in parameters.items() if key not in _OF_MINUTES}

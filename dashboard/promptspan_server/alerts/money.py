@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _DEAR = 0.075  # a twentieth is, and half as many again for hours that differ
 _DEAR_RHO = 2.5
-_COST_DAYS = 3
+_COST_DAYS = 7
 _LEAST_CALLS = 200
 _RECENT = 30
 _RECOVERY = 0.5  # of what is over the usual

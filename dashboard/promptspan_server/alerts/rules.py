@@ -30,6 +30,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from typing_extensions import Self
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _LONGEST = timedelta(days=30)
@@ -134,6 +135,16 @@ class _Series(_Rule):
         return value
 
 
+class _OfHours(_Series):
+    """A rule that also reads the hourly sums, which do not tell providers apart."""
+
+    @model_validator(mode="after")
+    def _known_to_hours(self) -> Self:
+        if "provider" in (*self.by, *self.where):
+            raise ValueError("what is usual of a provider is not known: take `provider` out of by and where")
+        return self
+
+
 class ErrorRule(_Series):
     """Too many calls fail: burn rates and an e-CUSUM on the objective.
 
@@ -149,7 +160,7 @@ class ErrorRule(_Series):
     least: Annotated[int, Field(ge=1)] = 10
 
 
-class LatencyRule(_Series):
+class LatencyRule(_OfHours):
     """Too many calls are slow: above `threshold_ms`, or a multiple of the usual 95th percentile.
 
     Limits are rounded up to an eighth of an octave (9 %), the steps of the stored histograms.
@@ -168,7 +179,7 @@ class LatencyRule(_Series):
     least: Annotated[int, Field(ge=1)] = 10
 
 
-class FlagRule(_Series):
+class FlagRule(_OfHours):
     """More answers carry safety flags than usual.
 
     Attributes:
@@ -185,7 +196,7 @@ class FlagRule(_Series):
     severity: Severity = "page"
 
 
-class SpendRule(_Series):
+class SpendRule(_OfHours):
     """More money goes than is budgeted or usual.
 
     Attributes:
@@ -202,7 +213,7 @@ class SpendRule(_Series):
     floor_usd_per_hour: Annotated[float, Field(ge=0)] = 1.0
 
 
-class TrafficRule(_Series):
+class TrafficRule(_OfHours):
     """Calls have stopped coming where they usually come.
 
     Attributes:

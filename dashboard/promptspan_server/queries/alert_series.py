@@ -93,16 +93,19 @@ class Series:
     def cost(self) -> str:
         """Calls with a cost, `bad` those dearer than the usual 95th percentile, `usd` what they cost.
 
-        Joined with `usual_usd`, the usual cost of a call, where there is one.
+        Joined with `usual_usd`, the usual cost of a call, where there is one. The percentile is that of a
+        log-normal with the moments that the hours have.
         """
         keys = ", ".join(self.by)
         return self._minutes(
             f"""llm_costs AS c LEFT JOIN (
-                SELECT {keys}, avg(toFloat64(cost_usd)) AS usual_usd,
-                    toNullable(quantileExact(0.95)(toFloat64(cost_usd))) AS dear_usd
-                FROM llm_costs
-                WHERE {usual_where()} AND billable AND cost_usd IS NOT NULL{self._narrowed()}
-                GROUP BY {keys} HAVING count() >= {{least:UInt32}}
+                SELECT {keys}, sum(toFloat64(cost_usd)) / sum(cost_calls) AS usual_usd,
+                    sum(cost_log_sum) / sum(cost_log_calls) AS level,
+                    greatest(sum(cost_log_sumsq) / sum(cost_log_calls) - level * level, 0) AS variance,
+                    toNullable((exp(level + 1.645 * sqrt(variance)) - 1) / 1e9) AS dear_usd
+                FROM {hours_of_usual()}
+                WHERE true{self._narrowed()}
+                GROUP BY {keys} HAVING sum(cost_log_calls) >= {{least:UInt32}}
             ) AS u USING ({keys})""",
             bad="ifNull(toFloat64(c.cost_usd) > u.dear_usd * 1.01, false)",
             more="any(usual_usd) AS usual_usd, groupArray(usd) AS usd",
@@ -240,11 +243,6 @@ def hours_of_usual() -> str:
         "prompt_hours(since = fromUnixTimestamp64Milli({usual_start_ms:Int64}, 'UTC'),"
         " until = fromUnixTimestamp64Milli({usual_end_ms:Int64}, 'UTC'))"
     )
-
-
-def usual_where() -> str:
-    """The usual time as a condition on calls."""
-    return _between("usual_start_ms", "usual_end_ms")
 
 
 def _between(start: str, end: str) -> str:
