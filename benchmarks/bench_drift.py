@@ -1,7 +1,9 @@
 """Drift on simulated weeks: false alarms, share found and delay, beside what is commonly used.
 
-    make bench-drift                              # 200 weeks a row, half of them healthy
-    python benchmarks/bench_drift.py --weeks 1000 --seed 7 --rates 30,100,300
+    make bench-drift                              # 200 weeks a row, and one check over the store's rollups
+    make bench-drift BENCH_ARGS="--weeks 1000 --seed 7 --rates 30,100,300"
+    make bench-drift BENCH_ARGS=--short           # our detectors alone, 100 calls an hour
+    make bench-drift BENCH_ARGS=--worlds          # our detectors in worlds of other noise and rhythm
 
 Four weeks of baseline and one of test, hourly: negative-binomial arrivals with the rhythm of day and week;
 noise of hours that lasts (AR(1)) and effects of days on latency, tokens and the logit of errors; six intents
@@ -17,9 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from drift_check import measure
 
 from promptspan_server.analysis.shifts import Levels, find_shifts, limit
-from promptspan_server.analysis.surges import find_surges
+from promptspan_server.analysis.surges import find_surges, surge_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -179,9 +182,9 @@ def ours(weeks: Weeks, *, per_week: float = FALSE_ALARMS) -> dict[str, NDArray[n
         found = find_shifts(Levels(weeks.hours, weeks.calls, weeks.sums[name], weeks.squares[name]), BASELINE)
         alarms[name] = (np.abs(found.z) > limit(run_hours)) & (np.abs(found.size) > SMALLEST)
     for name, events in (("errors", weeks.errors), ("category", weeks.category)):
-        found = find_surges(weeks.hours, events, weeks.calls, BASELINE)
-        # Up and down share what is tolerated.
-        alarms[name] = np.maximum(found.up, found.down) > np.log(2 * run_hours)
+        bound = surge_limit(run_hours)
+        found = find_surges(weeks.hours, events, weeks.calls, BASELINE, worth=bound / 2)
+        alarms[name] = np.maximum(found.up, found.down) > bound
     return alarms
 
 
@@ -279,7 +282,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rates", default="30,100,300", help="calls an hour, comma-separated")
     parser.add_argument("--adwin", type=int, default=40, help="series that ADWIN, which is slow, gets to see")
+    parser.add_argument("--short", action="store_true", help="our detectors alone, at 100 calls an hour")
+    parser.add_argument("--worlds", action="store_true", help="our detectors alone, in every world")
     options = parser.parse_args()
+    if options.worlds:
+        rates = [float(part) for part in options.rates.split(",")]
+        for world in WORLDS:
+            _print_world(world, rates, options.weeks, options.seed)
+        return 0
+    if options.short:
+        options.rates = "100"
+        for other in [label for label in DETECTORS if label != "promptspan"]:
+            del DETECTORS[other]
     missed = False
     asked = f"{FALSE_ALARMS} false alarms a week and signal are asked for"
     print(f"{options.weeks} weeks a row, seed {options.seed}; {asked}\n")
@@ -320,7 +334,25 @@ def main() -> int:
             missed |= float(np.median(delays)) > 5
         false, delay = np.mean(false_of_ours), np.median(delays)
         print(f"{'':7} promptspan together: {false:.3f} false alarms, median delay {delay:.1f} h\n")
+    if not options.short:
+        print(measure())
     return int(missed)
+
+
+def _print_world(world: World, rates: list[float], weeks: int, seed: int) -> None:
+    for rate in rates:
+        quiet = ours(simulate(HEALTHY, rate, weeks, seed, world))
+        said: list[str] = []
+        for incident in INCIDENTS:
+            signal = SIGNAL[incident.name]
+            sick = simulate(incident, rate, weeks, seed + 1, world)
+            found = np.array(
+                [_delay(row, at) for row, at in zip(ours(sick)[signal], sick.onset, strict=True)]
+            )
+            false = float(np.mean([episodes(row) for row in quiet[signal]]))
+            median = float(np.median(np.where(np.isnan(found), np.inf, found)))
+            said.append(f"{signal} {false:.3f}, {float(np.mean(found <= 72)):.0%}, {median:.0f} h")
+        print(f"{world.name:11} {rate:4.0f}/h  " + "; ".join(said), flush=True)
 
 
 def _delay(alarms: NDArray[np.bool_], onset: int) -> float:

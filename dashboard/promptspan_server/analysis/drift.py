@@ -15,7 +15,7 @@ import numpy as np
 
 from promptspan_server.analysis.observed import HOUR_S, Means, Observed, Rates, Who
 from promptspan_server.analysis.shifts import Levels, find_shifts, limit
-from promptspan_server.analysis.surges import find_surges, onsets_of_surge
+from promptspan_server.analysis.surges import find_surges, onsets_of_surge, surge_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -309,8 +309,8 @@ def _judge_rates(
         events[:, : part.baseline].sum(axis=1) > 0.5 * calls[:, : part.baseline].sum(axis=1)
     )
     counted = np.where(common[:, None], calls - events, events)
-    found = find_surges(observed.hours, counted, calls, part.baseline)
-    bound = float(np.log(2 * run_hours))  # up and down share what is tolerated
+    bound = surge_limit(run_hours)
+    found = find_surges(observed.hours, counted, calls, part.baseline, worth=bound / 2)
     strength = np.maximum(found.up, found.down) / bound
     after = slice(part.baseline, None)
     for at, row in enumerate(part.rows):

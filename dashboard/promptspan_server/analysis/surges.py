@@ -34,6 +34,7 @@ _FITTED_ON = 14 * 24  # hours, the latest of the baseline
 _LEAST = 1e-4
 _MOST = 4.0
 _LEAST_FACTOR = 0.05
+_FOR_ESTIMATES = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ class Surges:
     overdispersion: Floats
 
 
-def find_surges(hours: NDArray[np.int64], events: Floats, calls: Floats, baseline: int) -> Surges:
+def find_surges(
+    hours: NDArray[np.int64], events: Floats, calls: Floats, baseline: int, *, worth: float = 0.0
+) -> Surges:
     """Look for changed rates after the baseline.
 
     Args:
@@ -65,6 +68,8 @@ def find_surges(hours: NDArray[np.int64], events: Floats, calls: Floats, baselin
         events: Bad calls, shape (series, hours).
         calls: Calls, same shape.
         baseline: How many hours at the beginning say what is usual; at least a week of them.
+        worth: Logarithm of the evidence from which on a series is worth a closer look. Others get that of
+            independent calls, which is larger than what the filter would leave of it.
     """
     usual = np.arange(len(hours)) < baseline
     expected = np.maximum(expected_counts(hours, events, calls, usual), 1e-9)
@@ -72,12 +77,37 @@ def find_surges(hours: NDArray[np.int64], events: Floats, calls: Floats, baselin
     overdispersion = np.clip(
         ((y - mu) ** 2 - mu).sum(axis=1) / np.maximum((mu**2).sum(axis=1), 1e-9), _LEAST, _MOST
     )
-    factor = _parameters(y[:, -_FITTED_ON:], mu[:, -_FITTED_ON:], overdispersion)
-    inflation, state = _run_in(y, mu, factor)
     seen, due = events[:, baseline:], expected[:, baseline:]
-    up, onset_up = _evidence(seen, due, factor, inflation, state, _RHOS)
-    down, onset_down = _evidence(seen, due, factor, inflation, state, 1 / _RHOS)
+    up, down = _plain(seen, due, _RHOS[:, 0]), _plain(seen, due, 1 / _RHOS[:, 0])
+    onset_up, onset_down = (np.zeros(seen.shape, dtype=np.int64) for _ in range(2))
+    loud: NDArray[np.int64] = np.flatnonzero(np.maximum(up, down).max(axis=1, initial=0.0) >= worth).astype(
+        np.int64
+    )
+    if len(loud):
+        y, mu = y[loud], mu[loud]
+        factor = _parameters(y[:, -_FITTED_ON:], mu[:, -_FITTED_ON:], overdispersion[loud])
+        inflation, state = _run_in(y, mu, factor)
+        for evidence, onset, rho in ((up, onset_up, _RHOS), (down, onset_down, 1 / _RHOS)):
+            evidence[loud], onset[loud] = _evidence(seen[loud], due[loud], factor, inflation, state, rho)
     return Surges(up, down, due, onset_up, onset_down, overdispersion)
+
+
+def _plain(y: Floats, mu: Floats, rhos: Floats) -> Floats:
+    """The evidence if calls were independent: Poisson, the largest over the factors."""
+    best = np.zeros_like(y)
+    for rho in rhos:
+        total = np.cumsum(y * np.log(rho) - mu * (rho - 1), axis=1)
+        lowest = np.minimum(np.minimum.accumulate(total, axis=1), 0.0)
+        np.maximum(best, total - lowest, out=best)
+    return best
+
+
+def surge_limit(average_run_hours: float) -> float:
+    """The evidence that chance exceeds once in so many hours on average; up and down share what is tolerated.
+
+    What the noise is like is only known from the baseline, hence a run twice as long as the one asked for.
+    """
+    return float(np.log(2 * average_run_hours * _FOR_ESTIMATES))
 
 
 def onsets_of_surge(

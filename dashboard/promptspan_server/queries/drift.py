@@ -85,17 +85,11 @@ class VersionHours:
         roughly a twentieth of the baseline is beyond.
         """
 
-        def beyond(histograms: str, condition: str) -> str:
-            counted = f"arraySum(arrayMap((k, v) -> if({condition}, v, 0), mapKeys(h), mapValues(h)))"
-            return f"arrayMap(h -> toFloat64({counted}), {histograms})"
-
-        columns = f"""
-            {beyond("ds", "k > at.1")} AS slow,
-            {beyond("ds", "true")} AS timed,
-            {beyond("os", "k < at.2")} AS short,
-            {beyond("os", "k > at.3")} AS long,
-            {beyond("os", "true")} AS counted
-        """
+        def counted(histogram: str, condition: str = "") -> str:
+            if not condition:
+                return f"toFloat64(sum(arraySum(mapValues({histogram}))))"
+            each = f"(k, v) -> if({condition}, v, 0), mapKeys({histogram}), mapValues({histogram})"
+            return f"toFloat64(sum(arraySum({each})))"
 
         def level(histogram: str, share: float) -> str:
             return (
@@ -103,32 +97,50 @@ class VersionHours:
                 f" arrayCumSum(mapValues({histogram})))]"
             )
 
+        named = "prompt_name, prompt_version"
+        # Counted row by row: all histograms of a version in one array cost many times that.
         return f"""
             SELECT
-                prompt_name, prompt_version, hs AS hour_s, {columns},
-                exp2((at.1 + 1) / 8) - 1 AS slow_limit,
-                exp2(at.2 / 8) - 1 AS short_limit,
-                exp2((at.3 + 1) / 8) - 1 AS long_limit
+                {named}, groupArray(hour_s) AS hour_s,
+                groupArray(c_slow) AS slow, groupArray(c_timed) AS timed, groupArray(c_short) AS short,
+                groupArray(c_long) AS long, groupArray(c_counted) AS counted,
+                exp2((any(slow_at) + 1) / 8) - 1 AS slow_limit,
+                exp2(any(short_at) / 8) - 1 AS short_limit,
+                exp2((any(long_at) + 1) / 8) - 1 AS long_limit
             FROM (
                 SELECT
-                    prompt_name, prompt_version,
-                    groupArray(hour_s) AS hs, groupArray(d) AS ds, groupArray(o) AS os,
-                    greatest({{begin_s:UInt32}}, min(hour_s) + {_LEAST_S}) AS until_s,
-                    arrayReduce('sumMap', arrayFilter((h, t) -> t < until_s, ds, hs)) AS usual_d,
-                    arrayReduce('sumMap', arrayFilter((h, t) -> t < until_s, os, hs)) AS usual_o,
-                    ({level("usual_d", 0.95)}, {level("usual_o", 0.05)}, {level("usual_o", 0.95)}) AS at
-                FROM (
+                    {named}, toUInt32(hour) AS hour_s,
+                    any(b.slow_at) AS slow_at, any(b.short_at) AS short_at, any(b.long_at) AS long_at,
+                    {counted("duration_hist", "k > b.slow_at")} AS c_slow,
+                    {counted("duration_hist")} AS c_timed,
+                    {counted("output_tokens_hist", "k < b.short_at")} AS c_short,
+                    {counted("output_tokens_hist", "k > b.long_at")} AS c_long,
+                    {counted("output_tokens_hist")} AS c_counted
+                FROM {hours()} AS h
+                INNER JOIN (
                     SELECT
-                        prompt_name, prompt_version, toUInt32(hour) AS hour_s,
-                        sumMap(duration_hist) AS d, sumMap(output_tokens_hist) AS o, sum(calls) AS n
-                    FROM {hours()}
-                    WHERE {self._chosen()}
-                    GROUP BY prompt_name, prompt_version, hour_s
-                )
-                GROUP BY prompt_name, prompt_version
-                ORDER BY sum(n) DESC, prompt_name, prompt_version
-                LIMIT {MAX_VERSIONS}
+                        {named}, sumMap(duration_hist) AS d, sumMap(output_tokens_hist) AS o,
+                        {level("d", 0.95)} AS slow_at,
+                        {level("o", 0.05)} AS short_at,
+                        {level("o", 0.95)} AS long_at
+                    FROM {hours()} AS all_hours
+                    INNER JOIN (
+                        SELECT
+                            {named},
+                            greatest({{begin_s:UInt32}}, min(toUInt32(hour)) + {_LEAST_S}) AS until_s
+                        FROM {hours()}
+                        WHERE {self._chosen()}
+                        GROUP BY {named}
+                        ORDER BY sum(calls) DESC, {named}
+                        LIMIT {MAX_VERSIONS}
+                    ) AS begun USING ({named})
+                    WHERE toUInt32(hour) < until_s AND {self._chosen()}
+                    GROUP BY {named}
+                ) AS b USING ({named})
+                WHERE {self._chosen()}
+                GROUP BY {named}, hour_s
             )
+            GROUP BY {named}
         """
 
     def category(self, column: str) -> str:
