@@ -15,7 +15,7 @@ TELEMETRYGEN := .cache/bin/telemetrygen
 COMPOSE_MODEL := .cache/bin/compose-model
 SAY = @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help install demo test faults collector test-collector bench bench-sdk bench-compare bench-whereis bench-queries bench-store bench-forecast format lint typecheck browser clean
+.PHONY: help install demo test faults collector test-collector bench bench-sdk bench-compare bench-whereis bench-queries bench-store bench-forecast bench-focus format lint typecheck browser clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -136,6 +136,9 @@ bench-forecast: install ## How often the spend forecast's interval covers what c
 
 bench-alerts: install ## Alerts on simulated services: healthy pages, delays, speed (BENCH_ARGS="--short", "--strict")
 	@$(BIN)/python benchmarks/bench_alerts.py $(BENCH_ARGS)
+
+bench-focus: install ## What the FOCUS export holds and costs, and whether duckdb and openpyxl read it back (BENCH_ARGS="--rows 1000000 --days 31")
+	@$(BIN)/python benchmarks/bench_focus.py $(BENCH_ARGS)
 
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
