@@ -6,8 +6,8 @@ import pytest
 
 from analysis.worlds import Plan, arms
 from promptspan_server.analysis.compare import Compared, Comparison, compare
-from promptspan_server.analysis.metrics import named
-from promptspan_server.analysis.wording import sentence
+from promptspan_server.analysis.metrics import named, rate
+from promptspan_server.analysis.wording import change, sentence
 
 if TYPE_CHECKING:
     from promptspan_server.analysis.compare import Verdict
@@ -104,3 +104,10 @@ def test_intervals_hold_the_truth() -> None:
         each = _metric(compare(arms(Plan(latency=1.15, hours=8, per_hour=200, seed=seed))), "latency")
         held += (each.low or 0) <= 1.15 <= (each.high or 9)
     assert held >= 58
+
+
+def test_a_rate_that_was_nothing_before_is_written_as_a_rate() -> None:
+    compared = Compared(
+        rate("truncated"), "undecided", 0.0, 0.0144, None, 0.0144, 0.541, None, 0.04, 900, 700
+    )
+    assert change(compared) == "1.44\u202f% against 0\u202f%, \u00d7? [0.54, ?]"

@@ -71,16 +71,15 @@ def label(compared: Compared) -> str:
 
 def change(compared: Compared) -> str:
     """Write a change with its interval: `+18 % [+10, +27]`; of a rate both rates and the factor."""
-    if compared.ratio is None:
-        if compared.delta is None:
-            return "not known"
-        ends = f" [{_signed(compared.low)}, {_signed(compared.high)}]"
-        return f"{_signed(compared.delta)}{ends if compared.low is not None else ''}"
+    if compared.delta is None:
+        return "not known"
     if compared.metric.kind == "rate":
         rates = f"{_percent(compared.b)} against {_percent(compared.a)}"
-        return (
-            f"{rates}, {_TIMES}{_factor(compared.ratio)} [{_factor(compared.low)}, {_factor(compared.high)}]"
-        )
+        ends = f"{_factor(compared.ratio)} [{_factor(compared.low)}, {_factor(compared.high)}]"
+        return rates if compared.low is None and compared.high is None else f"{rates}, {_TIMES}{ends}"
+    if compared.ratio is None:
+        ends = f" [{_signed(compared.low)}, {_signed(compared.high)}]"
+        return f"{_signed(compared.delta)}{ends if compared.low is not None else ''}"
     ends = f"[{_relative(compared.low)}, {_relative(compared.high)}]"
     return f"{_relative(compared.ratio)}\u202f% {ends}"
 
