@@ -16,8 +16,12 @@ import pytest
 
 from finance.months import at
 from finance.months import fill as fill_month
+from pricing.test_ledger import settle
 from promptspan_server.cli.app import invoke
+from promptspan_server.finance.ledger import month
+from promptspan_server.finance.spend import so_far
 from promptspan_server.queries.scope import TimeRange
+from promptspan_server.store.executor import ClientExecutor
 from promptspan_server.ui import wording
 from promptspan_server.ui.config import streamlit_args
 from promptspan_server.ui.window import interval, stamp
@@ -252,6 +256,7 @@ def test_every_page_opens_without_a_complaint_in_both_themes(
         "traces": "there are more",
         "trace": "Which trace?",
         "health": "Model calls per minute",
+        "spend": "By feature",
         "alerts": "Silences",
         f"incident?id={ALERT}": "Export as Markdown",
         "incident": "Which incident?",
@@ -353,6 +358,36 @@ def test_a_token_is_asked_for_once_and_the_address_is_kept(
         page.get_by_text("By prompt and version").wait_for()
         assert page.get_by_role("textbox", name="Token").count() == 0
         visit.clean()
+
+
+def test_finance_goes_its_way_by_keyboard_alone(visit: Visit, live: LiveStore) -> None:
+    """Open spend, choose a feature, see what changed it, take the file."""
+    now = datetime.now(timezone.utc)
+    for part, tokens in zip(so_far(month(f"{now:%Y-%m}"), now), (3_000, 1_000), strict=True):
+        moment = part.start + timedelta(seconds=30)
+        live.insert("llm_calls", live.call(moment, feature="by-keyboard", input_tokens=tokens))
+    settle(ClientExecutor(live.writer))
+    page = visit.open("")
+    page.get_by_text("By prompt and version").wait_for()
+    tab_to(page, "Spend")
+    page.keyboard.press("Enter")
+    page.get_by_text("Why it changed").wait_for()
+    tab_to(page, "All features")
+    page.keyboard.type("by-keyb")
+    page.get_by_role("option", name="by-keyboard").wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("feature=by-keyboard"))
+    page.locator(".tile .value", has_text="$0.000510").first.wait_for()
+    page.get_by_role("cell", name="Longer calls").wait_for()
+    page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
+    page.locator(".stSpinner, [data-testid=stStatusWidget]").wait_for(state="detached")
+    tab_to(page, "CSV")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    lines = download.value.path().read_text().splitlines()
+    assert lines[1].startswith("by-keyboard,1,1,0,0,0.00051,0.00051,0.00021,0.0003,0.0,0.0,0.0003,0.0,")
+    assert len(lines) == 2
+    visit.clean()
 
 
 def test_finance_closes_a_month_and_opens_it_by_keyboard_alone(
