@@ -20,7 +20,7 @@ def written(tmp_path: Path, text: str, name: str = "team.yaml") -> Path:
 def test_the_built_in_rules_need_no_file() -> None:
     book = load_rules()
     assert {rule.kind for rule in book.rules.values()} >= {
-        *("errors", "latency", "flags", "spend", "traffic", "regression"),
+        *("errors", "latency", "flags", "spend", "traffic", "regression", "drift"),
         *("unpriced", "lag", "losses", "blind"),
     }
     assert book.inhibitions[0].source == {"rule": "provider-outage"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from promptspan_server.alerts import facts, money, traffic
+from promptspan_server.alerts import drifting, facts, money, traffic
 from promptspan_server.alerts.reading import (
     Evaluation,
     Reading,
@@ -21,6 +21,7 @@ from promptspan_server.alerts.reading import (
 )
 from promptspan_server.alerts.rules import (
     BudgetRule,
+    DriftRule,
     ErrorRule,
     FlagRule,
     LagRule,
@@ -85,6 +86,8 @@ def evaluate(rule: Rule, at: datetime, asking: Asking, watched: Watched) -> Eval
         return traffic.evaluate_traffic(rule, at, asking, watched)
     if isinstance(rule, RegressionRule):
         return facts.evaluate_regression(rule, at, asking, watched)
+    if isinstance(rule, DriftRule):
+        return drifting.evaluate_drift(rule, at, asking, watched)
     if isinstance(rule, UnpricedRule):
         return facts.evaluate_unpriced(rule, at, asking, watched)
     if isinstance(rule, BudgetRule):

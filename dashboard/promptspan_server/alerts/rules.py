@@ -84,7 +84,6 @@ class _Rule(_Model):
         every: How often it is evaluated.
         hold: `for` in the file: how long it must hold until it fires.
         keep_firing_for: How long it must be below its recovery threshold until it is resolved.
-        where: Only calls with these values.
         description: What it means, for whoever is woken.
         runbook: Address of what to do.
     """
@@ -94,7 +93,6 @@ class _Rule(_Model):
     every: Duration = timedelta(seconds=15)
     hold: Duration = Field(default=timedelta(0), alias="for")
     keep_firing_for: Duration = timedelta(minutes=15)
-    where: dict[Label, str] = Field(default_factory=dict[Label, str])
     description: str = ""
     runbook: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
 
@@ -121,8 +119,10 @@ class _Series(_Rule):
 
     Attributes:
         by: The labels; at least one.
+        where: Only calls with these values.
     """
 
+    where: dict[Label, str] = Field(default_factory=dict[Label, str])
     by: tuple[Label, ...] = Field(
         default=("environment", "service", "prompt_name", "prompt_version"), min_length=1
     )
@@ -241,6 +241,23 @@ class RegressionRule(_Rule):
     severity: Severity = "ticket"
 
 
+class DriftRule(_Rule):
+    """A signal of a version became worse than its own past, by `promptspan drift`.
+
+    Attributes:
+        look_back: How far back changes are looked for.
+        false_alarms_per_week: Tolerated over all series together.
+        smallest_change: The smallest change that matters, as a share.
+    """
+
+    kind: Literal["drift"]
+    every: Duration = timedelta(minutes=15)
+    look_back: Duration = timedelta(days=3)
+    false_alarms_per_week: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    smallest_change: Annotated[float, Field(gt=0, le=10)] = 0.1
+    severity: Severity = "ticket"
+
+
 class UnpricedRule(_Rule):
     """Calls of a model have usage but no price, so spend is understated.
 
@@ -311,6 +328,7 @@ Rule = (
     | SpendRule
     | TrafficRule
     | RegressionRule
+    | DriftRule
     | UnpricedRule
     | BudgetRule
     | LagRule
