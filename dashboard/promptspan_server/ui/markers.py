@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST = 12  # the latest
 _APART = 0.04  # of the range
+_LATE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def drawn(
             groups[-1].append(mark)
         else:
             groups.append([mark])
+    late = time_range.start + time_range.length * _LATE  # a label further right would be cut off
     shapes: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for group in groups[-_MOST:]:
@@ -87,7 +89,7 @@ def drawn(
                 "yref": "paper",
                 "y": 1,
                 "yanchor": "top",
-                "xanchor": "left",
+                "xanchor": "right" if group[0].at > late else "left",
                 "showarrow": False,
                 # Plotly reads a few HTML tags in text.
                 "text": html.escape(wording.clipped(group[0].label, 14)) + more,
