@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +167,12 @@ def test_budgets_are_checked_against_the_ledger(
     file.write_text("budgets:\n  - {name: tiny, amount: 0.000000001, period: quarter}\n")
     assert invoke(check) == (1 if row["spent_usd"] else 0)
     capsys.readouterr()
+    file.write_text("budgets:\n  - {name: euro, amount: 100, currency: EUR}\n")
+    rates = tmp_path / "rates.yaml"
+    rates.write_text(f"currency: EUR\nrates: {{{datetime.now(timezone.utc):%Y-%m}: 0.8}}\n")
+    assert invoke([*check, "--rates", str(rates)]) == 0
+    (euro,) = json.loads(capsys.readouterr().out, parse_float=Decimal, parse_int=Decimal)
+    assert (euro["budget_usd"], euro["state"]) == (125, "ok")
     assert invoke(["budget", "list", "--budgets", str(file)]) == 0
     assert "everything" in capsys.readouterr().out
 

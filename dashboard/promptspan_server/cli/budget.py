@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from promptspan_server.cli.finance_files import AllocationOption
+from promptspan_server.cli.finance_files import AllocationOption, RatesOption
 from promptspan_server.cli.finance_options import BudgetsOption
 from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.options import DsnOption, Format, FormatOption
@@ -43,6 +43,7 @@ def list_(budgets: BudgetsOption = None, form: FormatOption = Format.table) -> N
 def check(
     budgets: BudgetsOption = None,
     allocation: AllocationOption = None,
+    rates: RatesOption = None,
     form: FormatOption = Format.table,
     dsn: DsnOption = None,
 ) -> None:
@@ -52,15 +53,24 @@ def check(
     shown and is no failure.
     """
     from datetime import datetime, timezone
+    from decimal import Decimal
 
+    from promptspan_server.cli.finance_files import read_text
     from promptspan_server.cli.finance_options import finance_store
     from promptspan_server.cli.rows import Column, print_rows
     from promptspan_server.finance.budgets import read_burns
+    from promptspan_server.finance.currency import parse_rates
     from promptspan_server.finance.files import load_allocation
 
-    chosen = _load(budgets)
+    chosen, now = _load(budgets), datetime.now(timezone.utc)
     with finance_store(dsn) as store:
-        found = read_burns(store, chosen, load_allocation(allocation), datetime.now(timezone.utc))
+        exchange = parse_rates(read_text(rates), rates.name) if rates is not None else None
+
+        def usd_per(currency: str) -> Decimal | None:
+            known = exchange is not None and exchange.currency == currency
+            return 1 / exchange.on(now.date()) if exchange is not None and known else None
+
+        found = read_burns(store, chosen, load_allocation(allocation), now, usd_per)
     names = ("budget", "state", "spent_usd", "budget_usd", "used_percent", "elapsed_percent", "end_low_usd")
     names += ("end_usd", "end_high_usd", "over_percent", "priced_percent", "owner", "note")
     columns = [
