@@ -67,6 +67,11 @@ def test_a_ticket_looks_at_three_days() -> None:
     assert judge_tickets(now, ALLOWED).level[0] == BAD
     healthy_before = counts(now.calls, now.bad, (4000.0, 0.0))
     assert judge_tickets(healthy_before, ALLOWED).level[0] != BAD
+    # 1.2 % of a thousand against 1 %: chance.
+    by_chance = counts(np.full((1, MINUTES), 0.1), np.full((1, MINUTES), 0.0012), (964.0, 11.6))
+    assert judge_tickets(by_chance, ALLOWED).level[0] != BAD
+    often = counts(np.full((1, MINUTES), 10.0), np.full((1, MINUTES), 0.12), (96_400.0, 1160.0))
+    assert judge_tickets(often, ALLOWED).level[0] == BAD
 
 
 def test_after_the_outage_it_is_good_again_before_the_windows_have_forgotten() -> None:

@@ -87,9 +87,17 @@ def judge_pages(
 
 
 def judge_tickets(counts: Counts, allowed: Floats, *, least: int = 10) -> Judged:
-    """Judge whether the objective is being missed slowly: see `judge_pages`."""
+    """Judge whether the objective is being missed slowly: see `judge_pages`.
+
+    At a factor of 1 a service that just meets its objective is over it half of the time by chance: the bad
+    calls have to be more than two deviations above what is allowed.
+    """
     factor, long, short = TICKET
     level = _judge_burn(counts, allowed, factor, long=long, short=short, least=least)
+    bad = _bad(counts, long)
+    with np.errstate(invalid="ignore"):
+        by_chance = bad - 2 * np.sqrt(bad) <= factor * allowed * _calls(counts, long)
+    level = np.where((level == BAD) & by_chance, BETWEEN, level).astype(np.int8)
     return Judged(level, _share(counts, long), np.full(len(level), MINUTES - long, dtype=np.int64))
 
 
