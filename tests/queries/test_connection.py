@@ -135,3 +135,14 @@ def test_an_answer_says_when_it_was_asked_for(live: LiveStore) -> None:
     answer = live.reader.ask(Freshness())
     assert answer.elapsed_s > 0
     assert abs(answer.rows[0].store_time.timestamp() - answer.asked_at_s) < 60
+
+
+def test_a_server_is_asked_without_the_settings_that_it_does_not_have(live: LiveStore) -> None:
+    store = Store(live.reader.dsn)
+    asked = "SELECT toString(getSetting('analyzer_inline_views')) AS inlined"
+    assert store.table(asked, {}).to_pylist() == [{"inlined": "true"}]
+    client = store._client
+    assert client is not None
+    client.server_settings.pop("analyzer_inline_views")
+    assert store.table(asked, {}).to_pylist() == [{"inlined": "false"}]
+    store.close()

@@ -247,7 +247,7 @@ class Store:
                 result = client.query(
                     query.sql(),
                     parameters=dict(query.parameters()),
-                    settings=_SETTINGS,
+                    settings=_settable(client),
                 )
         except StoreUnreachable:
             self.close()
@@ -265,7 +265,7 @@ class Store:
         client: Any = self._connected()
         try:
             with _translated(self.dsn):
-                return client.query_arrow(sql, parameters=dict(parameters), settings=_SETTINGS)
+                return client.query_arrow(sql, parameters=dict(parameters), settings=_settable(client))
         except StoreUnreachable:
             self.close()
             raise
@@ -311,6 +311,12 @@ class Store:
             if self._client is None:
                 self._client = connect(self.dsn)
             return self._client
+
+
+def _settable(client: Any) -> dict[str, int]:
+    """What may be set here: an older server does not know it all, and a user may be held to the server's."""
+    known = client.server_settings
+    return {name: value for name, value in _SETTINGS.items() if name in known and not known[name].readonly}
 
 
 @contextmanager
