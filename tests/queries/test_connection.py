@@ -141,7 +141,7 @@ def test_a_server_is_asked_without_the_settings_that_it_does_not_have(live: Live
     store = Store(live.reader.dsn)
     asked = "SELECT toString(getSetting('analyzer_inline_views')) AS inlined"
     assert store.table(asked, {}).to_pylist() == [{"inlined": "true"}]
-    client = store._client
+    client = store._client  # pyright: ignore[reportPrivateUsage]
     assert client is not None
     client.server_settings.pop("analyzer_inline_views")
     assert store.table(asked, {}).to_pylist() == [{"inlined": "false"}]

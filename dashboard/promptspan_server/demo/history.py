@@ -159,6 +159,7 @@ def _described(plan: PlannedCall, *, response_id: str, error: str) -> dict[str, 
         names.GEN_AI_RESPONSE_ID: prefix + response_id,
         names.GEN_AI_RESPONSE_FINISH_REASONS: [recording.finish_reason],
         names.GEN_AI_OUTPUT_MESSAGES: _answer(recording),
+        names.PROMPTSPAN_SERVICE_TIER: "standard" if recording.provider == "anthropic" else "default",
     }
     if plan.stream:
         known[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = recording.ttft_ms / 1000
