@@ -62,7 +62,7 @@ test: install browser ## Run the tests (under ten minutes on two cores)
 	$(SAY) "Running the tests"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
 	$(SAY) "Running the fault tests, which fork and spawn and so have a process of their own"
-	@$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults $(PYTEST_ARGS)
 
 # The thin SDK runs on each of these; its tests need no more than this beside it.
 SDK_PYTHONS ?= 3.10 3.11 3.12 3.13

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import re
+import subprocess
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -11,10 +12,10 @@ from xml.etree import ElementTree as ET
 import clickhouse_connect
 import pytest
 
+from promptspan_server.cli import _run  # pyright: ignore[reportPrivateUsage]
 from replay.llmdrift import load_llmdrift
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -105,6 +106,19 @@ class Calls:
                 for _ in range(n)
             ]
         )
+
+
+@pytest.fixture
+def promptspan(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in this process, which has loaded what it needs."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        code = _run(arguments)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,7 @@ def test_the_summary_for_people_says_where_everything_is(start: Start, tmp_path:
     assert running.stop(signal.SIGTERM) == 0
 
 
+@pytest.mark.long
 def test_the_data_is_there_after_a_restart(start: Start, promptspan: Run, tmp_path: Path) -> None:
     counts: list[str] = []
     for _ in range(2):

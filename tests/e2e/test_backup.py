@@ -87,6 +87,7 @@ def test_what_is_restored_is_what_was_there_to_the_last_digit(
         running.stop()
 
 
+@pytest.mark.long
 def test_a_damaged_copy_is_refused(copy: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(copy, damaged)

@@ -47,7 +47,7 @@ def scaled(latency_s: float) -> float:
 
 @pytest.mark.slow
 @pytest.mark.shared_data
-@pytest.mark.parametrize("dataset", ["leetcode_easy", "sensitiveq"])
+@pytest.mark.parametrize("dataset", ["leetcode_easy", pytest.param("sensitiveq", marks=pytest.mark.long)])
 def test_recorded_calls_of_real_models_are_stored_as_billed_and_as_slow_as_seen(
     store: Store, service: str, shared_data: Path, dataset: str
 ) -> None:

@@ -20,12 +20,8 @@ if TYPE_CHECKING:
 LONG_S = float(os.environ.get("PROMPTSPAN_TEST_DOWN_S", "60"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("down_s", "pace_s"),
-    [(3, 0.005), pytest.param(LONG_S, 0.01, marks=pytest.mark.long)],
-    ids=["short", "long"],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("down_s", "pace_s"), [(3, 0.005), (LONG_S, 0.01)], ids=["short", "long"])
 def test_calls_made_while_the_store_is_down_are_all_there_once_when_it_is_back(
     tmp_path: Path, down_s: float, pace_s: float
 ) -> None:

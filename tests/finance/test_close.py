@@ -74,25 +74,26 @@ def closed(live: LiveStore, name: str, **wishes: Any) -> Any:
     return close_month(live.reader, ClientExecutor(live.writer), month(name), Wishes(**wishes))
 
 
+@pytest.mark.long  # thirty seconds; the pages close and revise a month too
 def test_a_month_is_closed_revised_and_verified(
     live: LiveStore, own_prices: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = "2025-10"
+    name = "2026-03"
     store = ["--dsn", f"http://default@127.0.0.1:{live.clickhouse_port}/default"]
     rules, rates = tmp_path / "allocation.yaml", tmp_path / "rates.yaml"
     rules.write_text("rules: [{match: {feature: inbox}, to: {team: one}}]")
-    rates.write_text("currency: EUR\nrates: {2025-10: 0.9}")
+    rates.write_text("currency: EUR\nrates: {2026-03: 0.9}")
     files = ["--allocation", str(rules), "--rates", str(rates)]
     fill(live, *month_of_calls(live, name), call(live, name))
     first = spent(live, name)
 
     with pytest.raises(CommandError, match=r"usage without a price.*openai/nobody-knows \(1 calls\)"):
         invoke(["close", name, *files, *store])
-    rates.write_text("currency: EUR\nrates: {2025-09: 0.9}")
-    with pytest.raises(CommandError, match="no EUR rate for 2025-10-01"):
+    rates.write_text("currency: EUR\nrates: {2026-02: 0.9}")
+    with pytest.raises(CommandError, match="no EUR rate for 2026-03-01"):
         invoke(["close", name, "--with-unpriced", *files, *store])
     assert revisions(live.reader, month(name).start) == ()
-    rates.write_text("currency: EUR\nrates: {2025-10: 0.9}")
+    rates.write_text("currency: EUR\nrates: {2026-03: 0.9}")
     pack = tmp_path / "one.zip"
     assert invoke(["close", name, "--with-unpriced", "--output", str(pack), *files, *store]) == 0
     said = capsys.readouterr().out

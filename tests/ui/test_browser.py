@@ -245,7 +245,7 @@ def test_a_trace_opened_by_its_address_shows_what_was_said(visit: Visit, told: d
     visit.clean()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_every_page_opens_without_a_complaint_in_both_themes(
     chromium: Browser, served: str, theme: str
 ) -> None:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from promptspan import _attributes as a
-from promptspan._kinds import is_dict, is_list, is_text
+from promptspan._kinds import is_dict, is_list, is_text, listed
 from promptspan._plain import plain
 from promptspan._reading import Message, Reading
 
@@ -50,7 +50,8 @@ def matches(response: Any) -> bool:
     if as_text(field("object")) in ("chat.completion", "text_completion"):
         return True
     # Gateways often leave ``object`` out.
-    return bool(choices) and get(choices[0], "message") is not None
+    first = listed(choices)[:1]
+    return bool(first) and get(first[0], "message") is not None
 
 
 def matches_chunk(chunk: Any) -> bool:
