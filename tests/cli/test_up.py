@@ -5,6 +5,8 @@ import signal
 import urllib.request
 from typing import TYPE_CHECKING
 
+import pytest
+
 from .conftest import COMMAND, FREE_PORTS, LocalStore, Running, is_alive, wait_until
 
 if TYPE_CHECKING:
