@@ -143,7 +143,7 @@ def test_a_link_from_a_sliding_window_is_absolute() -> None:
 
 
 @given(
-    st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1), timezones=st.just(timezone.utc)),
+    st.datetimes(datetime(2001, 1, 1), datetime(2098, 1, 1), timezones=st.just(timezone.utc)),
     st.integers(1, 399 * 86_400_000),
 )
 def test_a_range_survives_the_address(start: datetime, milliseconds: int) -> None:
