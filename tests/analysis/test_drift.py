@@ -257,6 +257,15 @@ def test_a_new_version_explains_the_drift_of_a_whole_prompt(slower: Finding) -> 
     assert "changed on our side" in sentence(found)
 
 
+def test_what_changed_in_the_last_hour_is_an_explanation(slower: Finding) -> None:
+    hours = 28 * 24 + 41
+    settings = _settings(hours, hours - 1, before="old", after="new", axis="template")
+    now_s = float(MONDAY + (hours - 1) * HOUR_S)
+    lately = replace(slower, since_low_s=now_s, since_s=now_s, since_high_s=now_s + HOUR_S)
+    [change] = with_changes(lately, settings).changed
+    assert (change.axis, change.after) == ("template", "new")
+
+
 def test_the_sentence_reads_as_one(slower: Finding) -> None:
     said = sentence(slower)
     assert said.startswith("v7 of summarise answers 2")

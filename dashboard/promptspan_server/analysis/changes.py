@@ -138,6 +138,8 @@ def _change(
     if before.sum() < _LEAST_CALLS:
         before = cells[:, max(0, low - 7 * _BEFORE_H) : max(low, 0)].sum(axis=1)
     after = cells[:, high : high + _AFTER_H].sum(axis=1)
+    if after.sum() < _LEAST_CALLS:  # it began so lately that hardly anything came after
+        after = cells[:, max(0, low) : high + _AFTER_H].sum(axis=1)
     if min(before.sum(), after.sum()) < _LEAST_CALLS:
         return None
     moved = after / after.sum() - before / before.sum()
