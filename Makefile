@@ -83,7 +83,7 @@ test-sdk: install ## Run the SDK's tests on every Python from 3.10 to 3.13 that 
 	  $$env/bin/python -m pytest -q tests/sdk_transport $(PYTEST_ARGS)
 	done
 
-faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 150 kills (about thirteen minutes)
+faults: install ## Run the faults at their full length: outages of a minute, 1,000 forks, 150 kills, and other slow tests (about ten minutes)
 	@$(BIN)/python -m pytest -m long -n 2 $(PYTEST_ARGS)
 
 collector: $(COLLECTOR) $(TELEMETRYGEN) $(COMPOSE_MODEL) ## Build the Collector for production, and what its tests use (needs Go)

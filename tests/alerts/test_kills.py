@@ -61,6 +61,7 @@ def child(
         process.stdout.close()
 
 
+@pytest.mark.long
 def test_a_deliverer_killed_again_and_again_tells_everything_in_order(tmp_path: Path) -> None:
     chance = random.Random(7)
     notices = [

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
@@ -84,6 +86,7 @@ def test_a_store_of_one_server_is_not_made_a_cluster(promptspan: Run, local_stor
     assert "'no name' is no name of a cluster" in wrong.stderr
 
 
+@pytest.mark.long
 def test_times_to_keep_come_from_the_environment(promptspan: Run, local_store: LocalStore) -> None:
     def migrate(months: str) -> subprocess.CompletedProcess[str]:
         return promptspan("migrate", local_store.writer, PROMPTSPAN_KEEP_CALLS_MONTHS=months)

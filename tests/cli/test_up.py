@@ -39,6 +39,7 @@ def test_up_serves_everything_until_a_signal_and_leaves_nothing(start: Start, tm
     assert "Traceback" not in running.err.read_text()
 
 
+@pytest.mark.long
 def test_the_summary_for_people_says_where_everything_is(start: Start, tmp_path: Path) -> None:
     running = start(
         *COMMAND, "up", "--no-dashboard", "--no-alerts", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS
@@ -90,6 +91,7 @@ def test_a_second_start_on_the_same_directory_gets_one_clear_line(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.long
 def test_a_store_that_is_killed_ends_the_dashboard_too(start: Start, tmp_path: Path) -> None:
     running = start(
         *COMMAND,

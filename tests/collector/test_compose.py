@@ -249,6 +249,7 @@ def answers(url: str, verify: Any = True) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_the_containers_commands_run_together_with_tls_between_them(
     store: Backend, services: dict[str, Any], certificates: Path, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_collector_that_is_killed_under_load_loses_nothing_that_it_acknowledge
     assert any(sender.failures for sender in load.senders), "the kills did not come in the midst of work"
 
 
+@pytest.mark.long
 def test_a_collector_that_is_stopped_while_the_store_is_away_keeps_its_queue(
     store: Backend, collector: Collector
 ) -> None:

@@ -186,7 +186,7 @@ class TimePassed:
     """Marks have settled, and what is due is computed: hours close."""
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=2, deadline=None, suppress_health_check=SLOW)
 @given(
     steps=st.lists(
         st.one_of(

@@ -331,6 +331,7 @@ def test_a_table_sorts_by_its_headings(visit: Visit) -> None:
     visit.clean()
 
 
+@pytest.mark.long
 def test_an_empty_store_shows_the_endpoint_to_copy_until_the_first_call_is_there(
     chromium: Browser, tmp_path: Path
 ) -> None:
@@ -345,6 +346,7 @@ def test_an_empty_store_shows_the_endpoint_to_copy_until_the_first_call_is_there
             visit.clean()
 
 
+@pytest.mark.long
 def test_a_token_is_asked_for_once_and_the_address_is_kept(
     chromium: Browser, live: LiveStore, told: dict[str, Any]
 ) -> None:
