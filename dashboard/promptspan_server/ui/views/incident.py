@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -106,7 +107,9 @@ def _draw(incident: Incident, asked_at_s: float) -> None:
     near = [row for row in rows if incident.shown.start <= row[0] < incident.shown.end]
     st.download_button(
         "Export as Markdown",
-        report(
+        # Made when it is asked for: a file of every rerun would be gone while its link is still shown.
+        partial(
+            report,
             incident,
             numbers=five,
             happened=near,
@@ -116,6 +119,7 @@ def _draw(incident: Incident, asked_at_s: float) -> None:
         ),
         file_name=f"incident-{alert.rule}-{incident.during.start:%Y%m%dT%H%MZ}.md",
         mime="text/markdown",
+        key="download_report",
         icon=":material/download:",
         on_click="ignore",
     )
