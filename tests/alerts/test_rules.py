@@ -68,6 +68,7 @@ def test_a_rules_version_follows_from_what_it_says() -> None:
         ("rules:\n  - name: a\n    kind: errors\n    every: 1s\n", 4, "5s at least"),
         ("rules:\n  - name: a\n    kind: spend\n    by: [provider]\n", 2, "take `provider` out"),
         ("rules: [\n  - name\n", 2, ""),
+        ("rules:\n  - name: a\n    kind: errors\n    kind: spend\n", 4, "kind is there twice"),
         ("notify:\n  group_interval: 5h\n", 1, "repeat_interval must not be shorter"),
         ("rules:\n  - name: A b\n    kind: errors\n", 2, "match pattern"),
     ],

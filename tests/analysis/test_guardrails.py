@@ -42,6 +42,7 @@ def test_limits_take_the_place_of_the_defaults(tmp_path: Path) -> None:
         ("guardrails:\n  - {metric: 'score:x', max_increase_pct: 5}\n", "say max_decrease"),
         ("guardrails:\n  - {metric: latency, max_increase_pct: -5}\n", "greater than or equal to 0"),
         ("guardrails:\n  - {metric: latency}\n  - {metric: latency}\n", "two guardrails"),
+        ("guardrails:\n  - {metric: latency, metric: cost}\n", "line 2: metric is there twice"),
         ("hello", "the file"),
     ],
 )

@@ -53,6 +53,7 @@ def test_parts_add_up_to_the_whole_rounded_once(amounts: list[tuple[Decimal, int
         ("currency: EUR\nrates: [1]", "periods and rates are expected"),
         ("version: 2\ncurrency: EUR", "version: 1 is the one"),
         ("rate: 3", "and nothing else"),
+        ("currency: EUR\nrates:\n  2026-10: 0.9\n  2026-10: 0.8", "rates.yaml:4: 2026-10 is there twice"),
         ("a: [", "rates.yaml"),
     ],
 )

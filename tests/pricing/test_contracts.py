@@ -157,6 +157,7 @@ def test_the_contract_stays_in_force_when_prices_are_synchronised_again(store: E
     ("text", "message"),
     [
         ("rates: [", "prices.yaml:1: "),
+        ("rates: []\nrates: []", "prices.yaml:2: rates is there twice"),
         ("- 1\n- 2", "prices.yaml:1: the file: "),
         ("version: 2", "prices.yaml:1: version: "),
         ("\nprices: []", "prices.yaml:2: prices: Extra inputs are not permitted"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from promptspan_server.pricing.yaml_file import SafeUniqueLoader
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -38,8 +40,8 @@ def parse_document(text: str, model: type[Model], name: str) -> Model:
         DocumentError: It is no YAML, or does not fit the model.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data: Any = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=SafeUniqueLoader)
+        data: Any = yaml.load(text, Loader=SafeUniqueLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = mark.line + 1 if mark is not None else 1

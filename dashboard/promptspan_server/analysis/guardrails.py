@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from promptspan_server.analysis.metrics import Metric, named
+from promptspan_server.pricing.yaml_file import SafeUniqueLoader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,7 @@ def read_guardrails(path: Path) -> tuple[Metric, ...]:
     except UnicodeDecodeError as error:
         raise GuardrailError(f"{path} is not UTF-8") from error
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=SafeUniqueLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise GuardrailError(f"{path}, line {line}: {error.problem or 'this is no YAML'}") from error

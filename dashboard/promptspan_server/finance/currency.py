@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from promptspan_server.pricing.yaml_file import UniqueKeys
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
@@ -147,13 +149,16 @@ def parse_rates(text: str, name: str = "rates.yaml") -> ExchangeRates:
     return ExchangeRates(currency, name, text, by_period)
 
 
-class _Loader(yaml.BaseLoader):
+class _Loader(UniqueKeys, yaml.BaseLoader):
     """Every scalar is the text that was typed: a rate is never a float, a period never a date."""
 
 
 def _yaml(text: str, name: str) -> tuple[str, list[tuple[str, str]]]:
     try:
         data: Any = yaml.load(text, Loader=_Loader)  # noqa: S506 - makes only text, lists and dicts
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RatesError(f"{name}:{line}: {error.problem}") from error
     except yaml.YAMLError as error:
         raise RatesError(f"{name}: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict) or set(data) - {"version", "currency", "rates"}:  # pyright: ignore[reportUnknownArgumentType]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.composer import Composer, ComposerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,31 @@ def parse_yaml(model: type[Model], text: str, name: str, error: type[ValueError]
         raise error(f"{name}:{_line(node, first['loc'])}: {field}: {first['msg']}") from wrong
 
 
-class _Loader(yaml.SafeLoader):
+class UniqueKeys(Composer):
+    """Of a YAML loader, before it: a key that is there twice is an error, not the last one winning unsaid."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read one mapping.
+
+        Raises:
+            yaml.MarkedYAMLError: A key is in it twice; the mark is the second's.
+        """
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
+                raise ComposerError(None, None, f"{key.value} is there twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+
+class SafeUniqueLoader(UniqueKeys, yaml.SafeLoader):
+    """What `yaml.safe_load` reads, each key once."""
+
+
+class _Loader(SafeUniqueLoader):
     """Numbers stay decimal: a float would not be the number that was typed."""
 
 
