@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -17,6 +18,8 @@ def _say(part: str, text: str) -> None:
 
 def main() -> int:
     plans: list[dict[str, Any]] = json.loads(sys.argv[1])
+    # As from a terminal, also where the tests were started to outlive theirs (nohup).
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with Supervisor(_say) as supervisor:
             announced: list[Any] = []
