@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -14,13 +14,14 @@ from promptspan_server.finance.ledger import Ledger, nanos, read, total
 from promptspan_server.pricing.sync import import_prices
 from promptspan_server.queries.scope import TimeRange
 from promptspan_server.store.executor import ClientExecutor
-from queries.live_store import ago
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from queries.live_store import LiveStore
 
+START = datetime(2025, 4, 5, 3, tzinfo=timezone.utc)
+"""In a month of its own: other tests that read the store sum whole months."""
 PRICES = f"""
 rates:
   - {{provider: recorded, model: trace, usd_per_mtok: {{input: {INPUT_USD}, output: {OUTPUT_USD}}}}}
@@ -39,7 +40,7 @@ def test_recorded_traffic_costs_what_fractions_say_by_team_and_in_all(
     live: LiveStore, shared_data: Path
 ) -> None:
     found = requests(shared_data)
-    shift = ago(5, 3) - found[0].at
+    shift = START - found[0].at
     calls = [
         live.call(
             request.at + shift,
@@ -68,7 +69,7 @@ def test_recorded_traffic_costs_what_fractions_say_by_team_and_in_all(
             wanted["code"] += request.usd
         else:
             shared += request.usd
-    day = TimeRange(ago(5, 3), ago(5, 3) + timedelta(hours=2))
+    day = TimeRange(START, START + timedelta(hours=2))
     rows = read(live.reader, Ledger(day, ("hour", "tags", "feature"), (("provider", "recorded"),)))
     whole = total(rows)
     assert whole.calls == len(found) == whole.priced
