@@ -4,9 +4,10 @@ An insert costs about a tenth of a second of processor time however small it is,
 company. While an insert runs, they gather for the next one; a second insert runs beside it only for a full
 group. After it, the senders that it answered are expected back: the next begins when as many bodies are
 there as senders were seen, or after a quarter of the time that the last one took (20 ms at least). A trickle
-waits longer: between two small inserts the store rests three times as long as the last one took, 0.3 s at
-most, so that a few calls a second leave the machine to the application. A group is inserted whole or not at
-all; if it fails, its halves are tried, down to the one body that is to blame, and only that one is refused.
+waits longer: small inserts may take a fifth of the time and 10 ms a span, and what was not taken is saved up
+to a second. So the first few are made at once, and a lasting trickle of a few calls a second leaves the
+machine to the application: its inserts wait half a second at most. A group is inserted whole or not at all;
+if it fails, its halves are tried, down to the one body that is to blame, and only that one is refused.
 
 A body that is sent again is recognised by its hash, whatever company it comes in: while it is on its way both
 senders wait for the same insert, and for a while after it is acknowledged at once. Beyond that memory (a
@@ -37,8 +38,11 @@ _MAX_GROUP_BYTES = 28 << 20
 _WAIT_S = 0.02
 _WAIT_FACTOR = 0.25
 _SMALL_ITEMS = 500
-_REST_FACTOR = 3.0
-_MAX_REST_S = 0.3
+# The time that small inserts may take: a share of all time and some for each span, saved up.
+_SMALL_SHARE = 0.2
+_SMALL_ITEM_S = 0.01
+_MAX_SAVED_S = 1.0
+_MAX_REST_S = 0.5
 # An insert that takes this long keeps nobody else waiting.
 _SLOW_S = 1.0
 _MAX_QUEUED_BYTES = 128 << 20
@@ -103,6 +107,7 @@ class Batcher:
         self._expected = 0
         self._ended_at = 0.0
         self._took_s = 0.0
+        self._saved_s = _MAX_SAVED_S
         self._on_their_way: dict[bytes, Future[None]] = {}
         self._landed: OrderedDict[bytes, None] = OrderedDict()
         self._threads = [
@@ -161,9 +166,15 @@ class Batcher:
         while group := self._next_group():
             started = time.monotonic()
             self._try(group)
+            items = sum(item.items for item in group)
             with self._lock:
-                self._ended_at = time.monotonic()
-                self._took_s = self._ended_at - started
+                now = time.monotonic()
+                self._took_s = now - started
+                self._saved_s += _SMALL_SHARE * (now - self._ended_at)
+                if items < _SMALL_ITEMS:
+                    self._saved_s += items * _SMALL_ITEM_S - self._took_s
+                self._saved_s = min(_MAX_SAVED_S, max(-_SMALL_SHARE * _MAX_REST_S, self._saved_s))
+                self._ended_at = now
                 self._running -= 1
                 self._expected = len(group) + len(self._waiting)
                 self._changed.notify_all()
@@ -196,7 +207,7 @@ class Batcher:
         if self._running:
             return came_at + _SLOW_S
         small = self._waiting_items < min(_SMALL_ITEMS, self._max_items)
-        rested_at = self._ended_at + min(_MAX_REST_S, _REST_FACTOR * self._took_s) if small else 0.0
+        rested_at = self._ended_at - min(0.0, self._saved_s) / _SMALL_SHARE if small else 0.0
         if len(self._waiting) >= self._expected:
             return rested_at
         patience_s = max(self._wait_s, _WAIT_FACTOR * self._took_s)
