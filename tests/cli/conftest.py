@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 import made_store
+from promptspan_server.cli import _run  # pyright: ignore[reportPrivateUsage]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -143,6 +144,28 @@ def promptspan(environment: dict[str, str]) -> Callable[..., subprocess.Complete
             timeout=DEADLINE_S,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def inside(
+    environment: dict[str, str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """As `promptspan`, in this process, which has loaded what it needs: a second sooner."""
+    for name in set(os.environ) - set(environment):
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        with monkeypatch.context() as for_once:
+            for name, value in extra.items():
+                for_once.setenv(name, value)
+            code = _run(arguments)
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
 
     return run
 

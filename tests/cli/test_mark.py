@@ -27,9 +27,9 @@ def post(store: LocalStore, body: bytes, **headers: str) -> tuple[int, Any]:
         return error.code, json.load(error)
 
 
-def test_markers_come_by_command_and_by_http_and_are_shown(promptspan: Run, local_store: LocalStore) -> None:
+def test_markers_come_by_command_and_by_http_and_are_shown(inside: Run, local_store: LocalStore) -> None:
     dsn = local_store.writer
-    written = promptspan(
+    written = inside(
         "mark",
         dsn,
         "inbox-summary 7",
@@ -46,14 +46,14 @@ def test_markers_come_by_command_and_by_http_and_are_shown(promptspan: Run, loca
         assert post(local_store, body.encode()) == (200, {"id": "run-8"})
     assert post(local_store, b'{"text": "other", "prompt_name": "other"}')[0] == 200
 
-    shown = promptspan("mark", local_store.reader, "--prompt=inbox-summary", "--format=json")
+    shown = inside("mark", local_store.reader, "--prompt=inbox-summary", "--format=json")
     rows = json.loads(shown.stdout)
     assert sorted(row["text"] for row in rows) == ["inbox-summary 7", "inbox-summary 8"]
     assert {row["kind"] for row in rows} == {"deploy"}
 
 
-def test_what_is_no_marker_gets_one_line(promptspan: Run, local_store: LocalStore) -> None:
-    refused = promptspan("mark", local_store.writer, "x", "--kind=party")
+def test_what_is_no_marker_gets_one_line(inside: Run, local_store: LocalStore) -> None:
+    refused = inside("mark", local_store.writer, "x", "--kind=party")
     assert refused.returncode == 2
     assert "deploy, config, note, incident" in refused.stderr
     for body, said in (

@@ -29,9 +29,9 @@ EVERY_KIND = """
 
 
 @pytest.fixture
-def ask(promptspan: Run, local_store: LocalStore) -> Ask:
+def ask(inside: Run, local_store: LocalStore) -> Ask:
     def run(*arguments: str, **extra: Any) -> subprocess.CompletedProcess[str]:
-        return promptspan("query", local_store.reader, *arguments, **extra)
+        return inside("query", local_store.reader, *arguments, **extra)
 
     return run
 
@@ -87,11 +87,13 @@ def test_parameters_are_values_and_never_sql(ask: Ask) -> None:
     assert json.loads(result.stdout) == [{"v": hostile, "n": 7}]
 
 
-def test_a_statement_can_come_from_standard_input(ask: Ask, tmp_path: Path) -> None:
+def test_a_statement_can_come_from_standard_input(
+    promptspan: Run, local_store: LocalStore, tmp_path: Path
+) -> None:
     path = tmp_path / "question.sql"
     path.write_text("SELECT 40 + 2 AS answer;\n")
     with path.open("rb") as stdin:
-        result = ask("-", "--format=json", stdin=stdin)
+        result = promptspan("query", local_store.reader, "-", "--format=json", stdin=stdin)
     assert json.loads(result.stdout) == [{"answer": 42}]
 
 
@@ -146,8 +148,8 @@ def test_an_error_in_the_middle_of_an_answer_is_an_error(ask: Ask) -> None:
     refused(result, "in the middle")
 
 
-def test_the_environment_names_the_store(promptspan: Run, local_store: LocalStore) -> None:
-    result = promptspan(
+def test_the_environment_names_the_store(inside: Run, local_store: LocalStore) -> None:
+    result = inside(
         "query", "SELECT 1 AS one", "--format=csv", PROMPTSPAN_CLICKHOUSE_URL=local_store.ready["dsn"]
     )
     assert result.stdout == "one\n1\n"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+import made_store
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -51,6 +53,7 @@ class Running:
     """A process that has said that it is ready."""
 
     def __init__(self, data_dir: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
+        made_store.copy_to(data_dir)
         self.process = start(data_dir, *arguments, env=env)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
