@@ -5,6 +5,7 @@ import math
 import random
 import re
 import subprocess
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -12,7 +13,11 @@ from xml.etree import ElementTree as ET
 import clickhouse_connect
 import pytest
 
+from promptspan_server.analysis.wording import sentence
 from promptspan_server.cli import _run  # pyright: ignore[reportPrivateUsage]
+from promptspan_server.cli.comparing import as_object, compared, located, question
+from promptspan_server.queries.connection import Store, parse_dsn
+from promptspan_server.queries.scope import TimeRange
 from replay.llmdrift import load_llmdrift
 
 if TYPE_CHECKING:
@@ -191,6 +196,24 @@ def test_compare_says_where_a_difference_is_and_shows_calls(
     assert (len(traces["telling"]), len(traces["usual"])) == (5, 5)
     failed = calls.statuses([*traces["telling"], *traces["usual"]])
     assert failed == {**dict.fromkeys(traces["telling"], "error"), **dict.fromkeys(traces["usual"], "ok")}
+
+
+def test_where_it_is_is_said_to_be_unknown_if_the_store_refuses(
+    local_store: LocalStore, rollout: str
+) -> None:
+    now = datetime.now(timezone.utc)
+    when = TimeRange(now - timedelta(days=1), now)
+    port = local_store.ready["clickhouse_port"]
+    with closing(Store(parse_dsn(f"http://reader@127.0.0.1:{port}/default"))) as store:
+        comparison = compared(store, when=when, prompt=rollout, a="6", b="7")
+    # A database without our tables refuses every question.
+    with closing(Store(parse_dsn(f"http://reader@127.0.0.1:{port}/information_schema"))) as elsewhere:
+        places = located(elsewhere, question(when, rollout, "6", "7", None), comparison)
+    assert places
+    assert all(place.said[0].startswith("Where it is could not be asked: ") for place in places)
+    assert sentence(comparison, a="6", b="7", places=places).startswith("7 is ")
+    told = as_object(comparison, prompt=rollout, a="6", b="7", when=when, places=places)
+    assert told["where"][0]["segments"] == []
 
 
 def test_compare_is_read_by_people_too(promptspan: Run, local_store: LocalStore, rollout: str) -> None:

@@ -29,7 +29,7 @@ class Place:
 
     Attributes:
         compared: The difference.
-        located: Where it is.
+        located: Where it is; None if the store did not say, which `said` tells.
         adjusted: What is left of it among calls of the same feature, model and tenant; None if none are.
         said: At most three sentences, and one on what is left.
         telling: Up to five calls of the candidate in the first segment that show it.
@@ -37,7 +37,7 @@ class Place:
     """
 
     compared: Compared
-    located: Located
+    located: Located | None
     adjusted: Adjusted | None
     said: tuple[str, ...]
     telling: tuple[ExampleRow, ...]
@@ -60,8 +60,7 @@ def places(store: Store, question: ArmsOf, comparison: Comparison) -> tuple[Plac
         return ()
     with ThreadPoolExecutor(len(chosen)) as pool:
         asked = [pool.submit(_place, store, question, *each, comparison.alpha) for each in chosen]
-        found = [each.result() for each in asked]
-    return tuple(place for place in found if place is not None)
+        return tuple(each.result() for each in asked)
 
 
 def quantity_of(compared: Compared) -> Quantity | None:
@@ -72,10 +71,8 @@ def quantity_of(compared: Compared) -> Quantity | None:
     return Quantity(metric.source, above=compared.a if metric.kind == "quantile" else None)
 
 
-def _place(
-    store: Store, question: ArmsOf, compared: Compared, quantity: Quantity, alpha: float
-) -> Place | None:
-    """A question that fails leaves its place unknown: the comparison itself stands."""
+def _place(store: Store, question: ArmsOf, compared: Compared, quantity: Quantity, alpha: float) -> Place:
+    """A question that fails leaves its place unknown, and says so: the comparison itself stands."""
     narrowed = question.filter
     a, b = (
         Scope(question.range, replace(narrowed, prompt=question.prompt, version=version))
@@ -87,8 +84,8 @@ def _place(
         located = locate(cells, direction=1 if rose else -1)
         inside = located.segments[0].predicates if located.segments else ()
         examples = store.ask(Examples(b, quantity, inside)).rows
-    except QueryFailed:
-        return None
+    except QueryFailed as error:
+        return Place(compared, None, None, (f"Where it is could not be asked: {error}",), (), ())
     unit = "" if quantity.is_rate else compared.metric.unit
     adjusted = adjust(cells, alpha=alpha)
     said = sentences(located, unit=unit, a=question.a, b=question.b)

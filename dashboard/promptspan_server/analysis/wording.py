@@ -36,7 +36,7 @@ def sentence(comparison: Comparison, *, a: str, b: str, places: Sequence[Place] 
         return _mismatch(comparison, b)
     if not comparison.calls_a or not comparison.calls_b:
         return f"Nothing to compare: {comparison.calls_a:,} calls of {a}, {comparison.calls_b:,} of {b}."
-    where = {place.compared.metric.name: short(place.located) for place in places}
+    where = {place.compared.metric.name: short(place.located) for place in places if place.located}
     said = [
         _finding(each, b) + (f", {where[each.metric.name]}" if where.get(each.metric.name) else "")
         for each in comparison.metrics

@@ -164,8 +164,8 @@ def _place(place: Place) -> dict[str, Any]:
             "within": list(place.adjusted.within),
             **{name: _number(getattr(place.adjusted, name)) for name in ("ratio", "low", "high", "calls")},
         },
-        "mix": _number(located.mix),
-        "within": _number(located.within),
+        "mix": _number(located.mix) if located else None,
+        "within": _number(located.within) if located else None,
         "segments": [
             {
                 "predicates": dict(each.predicates),
@@ -176,7 +176,7 @@ def _place(place: Place) -> dict[str, Any]:
                 "calls_a": each.calls_a,
                 "calls_b": each.calls_b,
             }
-            for each in located.segments
+            for each in (located.segments if located else ())
         ],
         "traces": {
             "telling": [each.trace_id for each in place.telling],
