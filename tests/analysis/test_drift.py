@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from promptspan_server.analysis.changes import Settings, with_changes
 from promptspan_server.analysis.drift import Finding, Wanted, find_drift
 from promptspan_server.analysis.drift_words import sentence, summary
 from promptspan_server.analysis.observed import HOUR_S, Means, Observed, Rates, Who
+from promptspan_server.store.markers import Marker
 
 if TYPE_CHECKING:
     from promptspan_server.analysis.arms import Floats
@@ -264,6 +266,31 @@ def test_what_changed_in_the_last_hour_is_an_explanation(slower: Finding) -> Non
     lately = replace(slower, since_low_s=now_s, since_s=now_s, since_high_s=now_s + HOUR_S)
     [change] = with_changes(lately, settings).changed
     assert (change.axis, change.after) == ("template", "new")
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt", "version", "hours", "told"),
+    [
+        ("deploy", "summarise", "v7", 0, True),
+        ("config", "", "", 0, True),
+        ("note", "summarise", "v7", 0, False),
+        ("deploy", "translate", "", 0, False),
+        ("deploy", "summarise", "v6", 0, False),
+        ("deploy", "summarise", "v7", -30, False),
+    ],
+)
+def test_a_marker_of_a_change_at_that_time_is_an_explanation(
+    slower: Finding, kind: str, prompt: str, version: str, hours: int, *, told: bool
+) -> None:
+    steady = _settings(35 * 24, 0, before="old", after="new", axis="template")
+    assert slower.since_s is not None
+    at = datetime.fromtimestamp(slower.since_s + hours * HOUR_S, timezone.utc)
+    marker = Marker("1", at, kind, "larger context", prompt_name=prompt, prompt_version=version)
+    found = with_changes(slower, steady, [marker])
+    assert [(each.axis, each.after, each.ours) for each in found.changed] == (
+        [(kind, "larger context", True)] if told else []
+    )
+    assert (f"changed on our side at that time: {kind} \u201clarger context\u201d" in sentence(found)) is told
 
 
 def test_the_sentence_reads_as_one(slower: Finding) -> None:

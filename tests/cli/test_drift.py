@@ -148,6 +148,45 @@ def test_drift_is_read_by_people_and_spreadsheets(
     assert {row["verdict"] for row in rows} == {"drift", "stable", "too little data"}
 
 
+@pytest.fixture(scope="module")
+def failing(client: Any) -> str:
+    """One call in five fails since two days ago, when a deployment was marked; the answers are as ever."""
+    rng = random.Random(4)
+    insert(
+        client,
+        [
+            {
+                "ts": ts,
+                "prompt_name": "failing",
+                "prompt_version": "7",
+                "request_model": "gpt-4o",
+                "duration_ms": rng.lognormvariate(6.7, 0.6),
+                "input_tokens": 400,
+            }
+            | (
+                {"status": "error", "error_type": "timeout"}
+                if rng.random() < (0.2 if ts >= BEGIN else 0.01)
+                else {"response_model": "gpt-4o-2024-11-20", "finish_reasons": ["stop"], "output_tokens": 90}
+            )
+            for ts in moments(6000, SINCE, NOW, 9)
+        ],
+    )
+    return "failing"
+
+
+def test_failures_are_no_drift_of_answers_and_a_marked_deployment_explains_them(
+    inside: Callable[..., tuple[int, str]], local_store: LocalStore, failing: str
+) -> None:
+    at = f"--at={BEGIN:%Y-%m-%dT%H:%M:%SZ}"
+    assert invoke(["mark", local_store.writer, "no retry", "--kind=config", "--prompt=failing", at]) == 0
+    _, answer = inside(failing, "--format=json")
+    found = {each["signal"]: each for each in json.loads(answer[answer.index("[") :])}
+    drifting = {signal for signal, each in found.items() if each["verdict"] == "drift"}
+    assert drifting == {"error_rate"}
+    assert found["error_rate"]["changed"] == ["config"]
+    assert "changed on our side at that time: config \u201cno retry\u201d" in found["error_rate"]["sentence"]
+
+
 def test_before_the_change_nothing_drifts(inside: Callable[..., tuple[int, str]], renewed: str) -> None:
     code, before = inside(renewed, "--to=60h", "--format=json")
     assert code == 0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from promptspan_server.analysis.observed import HOUR_S
 from promptspan_server.queries.drift import SettingHours
+from promptspan_server.queries.markers import Markers
+from promptspan_server.queries.scope import TimeRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -19,9 +22,14 @@ if TYPE_CHECKING:
     from promptspan_server.analysis.drift import Drift, Finding
     from promptspan_server.queries.connection import Store
     from promptspan_server.queries.drift import VersionHours
+    from promptspan_server.store.markers import Marker
 
 # Axes that change only when somebody on this side changes something.
-OURS = frozenset({"prompt version", "template", "requested model", "provider", "parameter"})
+OURS = frozenset(
+    {"prompt version", "template", "requested model", "provider", "parameter", "deploy", "config"}
+)
+# Markers of these kinds say that somebody changed something; notes and incidents do not.
+_CHANGING = frozenset({"deploy", "config"})
 _AXES = {
     "template": "template",
     "provider": "provider",
@@ -42,9 +50,9 @@ class Change:
 
     Attributes:
         axis: `prompt version`, `template`, `requested model`, `answering model`, `provider`, `price`,
-            `system fingerprint`, or `parameter NAME`.
+            `system fingerprint`, `parameter NAME`; or `deploy` or `config`, of which somebody left a marker.
         before: The value that lost most; empty if there was none.
-        after: The value that won most; empty if it is none.
+        after: The value that won most, or the marker's text; empty if it is none.
         at_s: The hour since which the new value is about as frequent as now, seconds since the epoch.
         new: Whether the value had not been seen before.
     """
@@ -86,7 +94,19 @@ def explained(store: Store, question: VersionHours, drift: Drift, hours: NDArray
         return drift
     asked = SettingHours(question.range, prompts, question.filter)
     settings = read_settings(store.table(asked.rows(), asked.parameters()), hours)
-    return replace(drift, findings=tuple(with_changes(each, settings) for each in drift.findings))
+    begins = [each.since_low_s for each in drift.drifting if each.since_low_s is not None]
+    markers: Sequence[Marker] = ()
+    if begins:
+        begin = datetime.fromtimestamp(min(begins), timezone.utc) - timedelta(hours=_SLACK_H)
+        markers = store.ask(
+            Markers(
+                TimeRange(begin, max(begin + timedelta(hours=1), question.range.end)),
+                environment=question.filter.environment,
+                service=question.filter.service,
+                kinds=tuple(sorted(_CHANGING)),
+            )
+        ).rows
+    return replace(drift, findings=tuple(with_changes(each, settings, markers) for each in drift.findings))
 
 
 def read_settings(table: Any, hours: NDArray[np.int64]) -> Settings:
@@ -102,8 +122,14 @@ def read_settings(table: Any, hours: NDArray[np.int64]) -> Settings:
     return Settings(hours, counts)
 
 
-def with_changes(finding: Finding, settings: Settings) -> Finding:
-    """Say of a finding what else changed within the interval of its beginning."""
+def with_changes(finding: Finding, settings: Settings, markers: Sequence[Marker] = ()) -> Finding:
+    """Say of a finding what else changed within the interval of its beginning.
+
+    Args:
+        finding: Any; one that does not drift stays as it is.
+        settings: What calls were made with.
+        markers: What people and pipelines say they changed.
+    """
     if finding.since_low_s is None or finding.since_high_s is None:
         return finding
     axes: dict[str, dict[str, Floats]] = {}
@@ -123,8 +149,9 @@ def with_changes(finding: Finding, settings: Settings) -> Finding:
         for moment, slack in ((finding.since_low_s, -_SLACK_H), (finding.since_high_s, 0))
     )
     found = [_change(axis, values, low, high, settings.hours) for axis, values in axes.items()]
+    found += [_marked(each, finding) for each in markers]
     changes = sorted(
-        (each for each in found if each is not None), key=lambda each: (not each.ours, each.axis)
+        (each for each in found if each is not None), key=lambda each: (not each.ours, each.axis, each.at_s)
     )
     return replace(finding, changed=tuple(changes))
 
@@ -154,13 +181,30 @@ def _change(
     return Change(axis, names[lost], names[won], int(hours[at]), new=not cells[won, : max(low, 0)].any())
 
 
+def _marked(marker: Marker, finding: Finding) -> Change | None:
+    """The change of which a marker tells, if it is one of this prompt (or of all) at that time."""
+    assert finding.since_low_s is not None
+    assert finding.since_high_s is not None
+    at_s = int(marker.at.timestamp())
+    who = finding.who
+    if (
+        marker.kind not in _CHANGING
+        or not finding.since_low_s - _SLACK_H * HOUR_S <= at_s <= finding.since_high_s
+        or marker.prompt_name not in ("", who.prompt)
+        or (who.version is not None and marker.prompt_version not in ("", who.version))
+    ):
+        return None
+    return Change(marker.kind, "", marker.text, at_s, new=True)
+
+
 def _read(kind: str, value: str) -> Iterable[tuple[str, str]]:
     if kind != "settings":
         yield _AXES[kind], value
         return
     for line in value.split("\n"):
         name, _, said = line.partition("=")
-        if name in _AXES:
+        # Calls of which it is not known (the price of one that failed) say nothing of it.
+        if name in _AXES and said:
             yield _AXES[name], said
         elif name.endswith("system_fingerprint"):
             yield "system fingerprint", said

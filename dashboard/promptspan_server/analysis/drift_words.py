@@ -126,6 +126,8 @@ def change_of_setting(change: Change) -> str:
     """Write what changed: `answering model a → b`."""
     if change.axis == "price":
         return "the price in force"
+    if change.axis in ("deploy", "config"):
+        return f"{change.axis} \u201c{change.after}\u201d"
     if change.axis == "template":
         return f"template {_shown(change.before)[:8]} \u2192 {_shown(change.after)[:8]}"
     return f"{change.axis} {_number(change.before)} \u2192 {_number(change.after)}"

@@ -127,6 +127,7 @@ def assemble(
         name: _grid(cells, name, hours)
         for name in (
             "calls",
+            "answered",
             *OUTCOMES,
             *(f"{q}_{part}" for q in MOMENTS for part in ("n", "sum", "squares")),
         )
@@ -157,32 +158,34 @@ def assemble(
             known = counted.get((number, name))
             # Truncation is told by a flag and by a finish reason, of the same calls.
             counted[number, name] = of[row] if known is None else np.maximum(known, of[row])
-    rates += [(number, name, n, calls[number]) for (number, name), n in counted.items()]
+    # A call that failed has no answer, so its model and its reason to end say nothing of what answers are.
+    asked = {"": list(calls), "finish_reason": list(grids["latency_n"]), "model": list(grids["answered"])}
+    rates += [(number, name, n, _could_be(asked, number, name, n)) for (number, name), n in counted.items()]
     limits: dict[tuple[int, str], float] = {}
     for signal, events, exposure, limit in (
         ("latency_tail", "slow", "timed", "slow_limit"),
         ("short_answers", "short", "counted", "short_limit"),
         ("long_answers", "long", "counted", "long_limit"),
     ):
-        beyond, asked = _grid(tails, events, hours), _grid(tails, exposure, hours)
+        beyond, measured = _grid(tails, events, hours), _grid(tails, exposure, hours)
         for row, (pair, edge) in enumerate(zip(_pairs(tails), tails.column(limit).to_pylist(), strict=True)):
             number = index.get(Who(*pair))
-            if number is not None and asked[row].any():
-                rates.append((number, signal, beyond[row], asked[row]))
+            if number is not None and measured[row].any():
+                rates.append((number, signal, beyond[row], measured[row]))
                 limits[number, signal] = edge
     means = [
         (number, name, *(grids[f"{name}_{part}"][number] for part in ("n", "sum", "squares")))
         for name in MOMENTS
         for number in index.values()
     ]
-    _add_whole_prompts(who, calls_of := list(calls), rates, means)
+    _add_whole_prompts(who, asked, rates, means)
     rates = [each for each in rates if each[1] not in OUTCOMES or each[2].any() or each[1] == "error_rate"]
     empty = np.zeros((0, len(hours)))
     return Observed(
         hours=hours,
         begin=begin,
         who=tuple(who),
-        calls=np.array(calls_of) if calls_of else empty,
+        calls=np.array(asked[""]) if who else empty,
         rates=Rates(
             tuple((each[0], each[1]) for each in rates),
             *(np.array([each[part] for each in rates]) if rates else empty for part in (2, 3)),
@@ -195,8 +198,18 @@ def assemble(
     )
 
 
+def _could_be(asked: Mapping[str, list[Floats]], number: int, name: str, n: Floats) -> Floats:
+    """Calls to which it could have happened: of a category those with an answer, else all."""
+    kind = name.partition(":")[0] if ":" in name else ""
+    # Some that were cut off have a reason too.
+    return np.maximum(asked.get(kind, asked[""])[number], n)
+
+
 def _add_whole_prompts(
-    who: list[Who], calls: list[Floats], rates: list[tuple[Any, ...]], means: list[tuple[Any, ...]]
+    who: list[Who],
+    asked: dict[str, list[Floats]],
+    rates: list[tuple[Any, ...]],
+    means: list[tuple[Any, ...]],
 ) -> None:
     """Add all versions of a prompt together, where there are several: a past when a version has none."""
     members: dict[str, list[int]] = {}
@@ -207,7 +220,8 @@ def _add_whole_prompts(
         if len(numbers) > 1:
             whole |= dict.fromkeys(numbers, len(who))
             who.append(Who(prompt, None))
-            calls.append(np.sum([calls[number] for number in numbers], axis=0))
+            for calls in asked.values():
+                calls.append(np.sum([calls[number] for number in numbers], axis=0))
     for series in (rates, means):
         sums: dict[tuple[int, str], list[Floats]] = {}
         for number, name, *parts in series:
@@ -218,7 +232,7 @@ def _add_whole_prompts(
                 sums[whole[number], name] = added
         for (number, name), parts in sums.items():
             # A version without the flag or the value asked as often.
-            exposure = [parts[0], calls[number]] if series is rates else parts
+            exposure = [parts[0], _could_be(asked, number, name, parts[0])] if series is rates else parts
             series.append((number, name, *exposure))
 
 

@@ -55,8 +55,8 @@ class VersionHours:
         return TimeRange(self.begin - BASELINE, self.judged.end)
 
     def cells(self) -> str:
-        """`hour_s`, `calls`, outcomes, moments of logarithms: `{quantity}_n`, `_sum`, `_squares`."""
-        sums = {"calls": "calls", **OUTCOMES}
+        """`hour_s`, `calls`, `answered`, outcomes, and of logarithms `{quantity}_n`, `_sum`, `_squares`."""
+        sums = {"calls": "calls", "answered": "arraySum(mapValues(models))", **OUTCOMES}
         for name, parts in MOMENTS.items():
             sums |= {
                 f"{name}_{suffix}": sql for suffix, sql in zip(("n", "sum", "squares"), parts, strict=True)

@@ -26,6 +26,7 @@ class Markers(Query[Marker]):
         service: See `environment`.
         prompt: See `environment`.
         incident: What is about this alert is there whatever else it concerns.
+        kinds: Only these; empty for all.
     """
 
     range: TimeRange
@@ -33,6 +34,7 @@ class Markers(Query[Marker]):
     service: str | None = None
     prompt: str | None = None
     incident: str = ""
+    kinds: tuple[str, ...] = ()
 
     def sql(self) -> str:
         """See `Query.sql`."""
@@ -45,6 +47,7 @@ class Markers(Query[Marker]):
             FROM markers FINAL
             WHERE at >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
                 AND at < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC')
+                AND (empty({{kinds:Array(String)}}) OR has({{kinds:Array(String)}}, kind))
                 AND ({concerns or "1"} OR (incident != '' AND incident = {{incident:String}}))
             ORDER BY at DESC, id
             LIMIT {MAX_MARKERS}
@@ -56,6 +59,7 @@ class Markers(Query[Marker]):
             "start_us": int(self.range.start.timestamp() * 1e6),
             "end_us": int(self.range.end.timestamp() * 1e6),
             "incident": self.incident,
+            "kinds": list(self.kinds),
             **dict(self._chosen()),
         }
 

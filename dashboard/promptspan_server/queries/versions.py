@@ -34,7 +34,7 @@ class VersionRow:
         output_tokens_mean: As `input_tokens_mean`.
         first_seen: Start of its first call in the scope, UTC.
         last_seen: Start of its last call in the scope, UTC.
-        models: Models that answered (or were asked for, where the answer names none), at most five.
+        models: Models that answered (or were asked for, where no answer names one), at most five.
         spend: Cost and coverage; its `calls` is the number of model calls.
     """
 
@@ -86,7 +86,8 @@ class Versions(Query[VersionRow]):
                 if(sum(output_calls) = 0, NULL, sum(output_tokens) / sum(output_calls)) AS output_mean,
                 toUnixTimestamp64Micro(min(first_call)) AS first_us,
                 toUnixTimestamp64Micro(max(last_call)) AS last_us,
-                sumMap(models) AS all_models,
+                sumMap(models) AS answering,
+                if(empty(answering), sumMap(map(request_model, calls)), answering) AS all_models,
                 tuple({SPEND_COLUMNS}) AS spend,
                 {latency_columns(self.scope.range)}
             FROM {hours()}

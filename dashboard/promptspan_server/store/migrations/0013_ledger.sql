@@ -174,7 +174,7 @@ CREATE TABLE prompt_hour_rows
     estimated UInt64 COMMENT 'calls whose tokens are an estimate' CODEC(T64, ZSTD(1)),
     flagged UInt64 COMMENT 'calls with a safety flag' CODEC(T64, ZSTD(1)),
     flags Map(LowCardinality(String), UInt64) COMMENT 'calls by safety flag' CODEC(ZSTD(1)),
-    models Map(LowCardinality(String), UInt64) COMMENT 'calls by the model that answered, else the one asked for' CODEC(ZSTD(1)),
+    models Map(LowCardinality(String), UInt64) COMMENT 'answered calls by the model that answered, by the one asked for where the answer names none' CODEC(ZSTD(1)),
     input_calls UInt64 COMMENT 'calls whose input tokens are known' CODEC(T64, ZSTD(1)),
     output_calls UInt64 COMMENT 'calls whose output tokens are known' CODEC(T64, ZSTD(1)),
     input_tokens UInt64 COMMENT 'tokens, inclusive; unknown ones are not in it' CODEC(T64, ZSTD(1)),
@@ -234,7 +234,7 @@ SELECT
     toUInt64(c.usage_source = 'estimated') AS estimated,
     toUInt64(notEmpty(c.safety_flags)) AS flagged,
     CAST((arrayDistinct(c.safety_flags), arrayResize([1], length(arrayDistinct(c.safety_flags)), 1)), 'Map(LowCardinality(String), UInt64)') AS flags,
-    map(if(c.response_model != '', c.response_model, c.request_model), toUInt64(1)) AS models,
+    if(c.response_model = '' AND c.status != 'ok', map(), map(if(c.response_model != '', c.response_model, c.request_model), toUInt64(1))) AS models,
     toUInt64(c.input_tokens IS NOT NULL) AS input_calls,
     toUInt64(c.output_tokens IS NOT NULL) AS output_calls,
     ifNull(c.input_tokens, 0) AS input_tokens,
@@ -259,7 +259,7 @@ SELECT
     ifNull(log(toFloat64(c.cost_usd) * 1e9 + 1), 0) AS cost_log_sum,
     ifNull(pow(log(toFloat64(c.cost_usd) * 1e9 + 1), 2), 0) AS cost_log_sumsq,
     CAST((arrayDistinct(c.finish_reasons), arrayResize([1], length(arrayDistinct(c.finish_reasons)), 1)), 'Map(LowCardinality(String), UInt64)') AS finish_reasons,
-    map(concat('provider=', c.provider, '\nprice=', c.rate_id, '\n', 'template=', left(c.template_hash, 12), arrayStringConcat(arrayMap(
+    map(concat('provider=', c.provider, '\nprice=', if(c.cost_usd IS NULL, '', c.rate_id), '\n', 'template=', left(c.template_hash, 12), arrayStringConcat(arrayMap(
             (name, value) -> concat('\n', name, '=', if(name = 'gen_ai.request.max_tokens' AND length(value) > 2, concat(left(value, 2), 'e', toString(length(value) - 2)), left(value, 40))),
             mapKeys(mapFilter((name, value) -> name IN ('gen_ai.request.temperature', 'gen_ai.request.top_p', 'gen_ai.request.top_k', 'gen_ai.request.frequency_penalty', 'gen_ai.request.presence_penalty', 'gen_ai.request.max_tokens', 'gen_ai.request.reasoning_effort', 'gen_ai.openai.response.system_fingerprint', 'openai.response.system_fingerprint', 'gen_ai.response.system_fingerprint'), c.attributes) AS chosen),
             mapValues(chosen)))), toUInt64(1)) AS settings,
