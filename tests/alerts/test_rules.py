@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptspan_server.alerts.documents import DocumentError
-from promptspan_server.alerts.rule_files import load_rules, rules_directory
+from promptspan_server.alerts.rule_files import RuleFiles, load_rules, rules_directory
 from promptspan_server.alerts.rules import ErrorRule, said
 
 
@@ -106,3 +106,37 @@ def test_a_directory_that_is_none_is_refused_and_none_is_needed(tmp_path: Path) 
 )
 def test_durations_are_written_as_they_are_read(length: timedelta, text: str) -> None:
     assert said(length) == text
+
+
+def test_a_changed_file_is_taken_up_and_a_wrong_one_keeps_the_rules_before_it(tmp_path: Path) -> None:
+    files = RuleFiles(written(tmp_path, "rules: [{name: errors, kind: errors, objective: 0.9}]"))
+    first = files.book
+    assert not files.look()
+    assert files.book is first
+
+    written(tmp_path, "rules: [{name: errors, kind: errors, objective: 90}]")
+    assert files.look()
+    assert files.book is first
+    assert "team.yaml:1: " in files.wrong
+    assert not files.look()  # said once
+    assert files.wrong
+
+    written(tmp_path, "rules: [{name: errors, kind: errors, objective: 0.8}]")
+    assert files.look()
+    assert files.wrong == ""
+    rule = files.book.rules["errors"]
+    assert isinstance(rule, ErrorRule)
+    assert rule.objective == 0.8
+
+    (tmp_path / "team.yaml").unlink()
+    assert files.look()
+    assert files.book == load_rules()
+
+
+def test_a_directory_that_is_gone_keeps_the_rules(tmp_path: Path) -> None:
+    files = RuleFiles(written(tmp_path, "rules: [{name: mine, kind: errors}]"))
+    (tmp_path / "team.yaml").unlink()
+    tmp_path.rmdir()
+    assert files.look()
+    assert "mine" in files.book.rules
+    assert "no directory of rules" in files.wrong

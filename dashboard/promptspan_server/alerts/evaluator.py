@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from promptspan_server.queries.connection import Store
 
 SETTLE = timedelta(seconds=5)
+FILES = "rule files"
+"""The name, which no rule can have, under which wrong rule files are remembered; its kind is `files`."""
 _WATCHED = ("pending", "firing", "recovering")
 
 
@@ -63,6 +65,10 @@ class Tick:
 
 class Evaluator:
     """One of any number of evaluators of a store.
+
+    Attributes:
+        book: The rules; may be replaced between two turns.
+        wrong_files: What is wrong with the rule files that came after `book`, for people to see.
 
     Args:
         store: The store, as a user who may write the tables of alerts.
@@ -87,6 +93,7 @@ class Evaluator:
     ) -> None:
         self.store = store
         self.book = book
+        self.wrong_files = ""
         self.destinations = tuple(destinations)
         self.settle = settle
         self.url_of = url_of
@@ -144,6 +151,7 @@ class Evaluator:
                 done, next_states = self._judge_blindness(rule, at, of_rule[rule.name], known)
                 evaluated.append(done)
                 after |= {state.fingerprint: state for state in next_states}
+        evaluated += self._besides(before, at)
         for state in states.values():
             if state.rule not in self.book.rules and state.phase != "inactive":
                 after[state.fingerprint] = without_rule(state, at)
@@ -230,6 +238,29 @@ class Evaluator:
         return self._report(
             rule, at, known.get(rule.name), ("ok", "", len(known)), after=after, elapsed_ms=0.0
         ), after
+
+    def _besides(self, before: dict[str, Evaluated], at: datetime) -> Iterable[Evaluated]:
+        """What is remembered that is no rule: wrong files, and that what is gone is not blind any more."""
+        last = before.get(FILES)
+        if self.wrong_files:
+            yield Evaluated(
+                rule=FILES,
+                kind="files",
+                definition="{}",
+                rule_version="",
+                at=at,
+                outcome="error",
+                detail=f"the rules before it hold: {self.wrong_files}",
+                series=0,
+                active=0,
+                elapsed_ms=0.0,
+                evaluator=self.name,
+                revision=_revision(at, 0 if last is None else last.revision),
+            )
+        for each in before.values():
+            gone = each.rule not in self.book.rules and not (each.rule == FILES and self.wrong_files)
+            if gone and each.outcome != "ok":
+                yield replace(each, at=at, outcome="ok", detail="", revision=_revision(at, each.revision))
 
     def _report(
         self,

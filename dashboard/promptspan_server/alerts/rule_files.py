@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -75,6 +76,56 @@ def load_rules(directory: Path | None = None) -> RuleBook:
         inhibitions += found.inhibit
     enabled = {name: rule for name, rule in rules.items() if rule.enabled}
     return RuleBook(enabled, policy or Policy(), tuple(inhibitions))
+
+
+class RuleFiles:
+    """The rules as their files say now; as they said before, while a file is wrong.
+
+    Attributes:
+        book: The rules that hold.
+        wrong: What is wrong with the files as they are, with file and line; empty if nothing is.
+
+    Args:
+        directory: The user's; the built-in rules alone without it.
+
+    Raises:
+        DocumentError: The files are wrong at the start, when there are no rules before to hold on to.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._stamp = _stamp(directory)
+        self.book = load_rules(directory)
+        self.wrong = ""
+
+    def look(self) -> bool:
+        """Read the files again if one of them changed, came or went.
+
+        Returns:
+            Whether one did.
+        """
+        # The stamp first: what is written while the files are read is a change for the next look.
+        stamp = _stamp(self._directory)
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self.book, self.wrong = load_rules(self._directory), ""
+        except (DocumentError, OSError) as error:
+            self.wrong = str(error)
+        return True
+
+
+def _stamp(directory: Path | None) -> str:
+    """What the files hold, as a hash; times are not asked, which a copy may set back."""
+    found = hashlib.sha256()
+    try:
+        for path in _listed(directory) if directory is not None else ():
+            for part in (str(path).encode(), path.read_bytes()):
+                found.update(hashlib.sha256(part).digest())
+    except (DocumentError, OSError) as error:
+        return f"unreadable: {error}"
+    return found.hexdigest()
 
 
 def _listed(directory: Path) -> Sequence[Path]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from promptspan_server.alerts.destinations.config import Destinations
     from promptspan_server.alerts.evaluator import Evaluator, Tick
     from promptspan_server.alerts.reading import BudgetsAt
-    from promptspan_server.alerts.rule_files import RuleBook
+    from promptspan_server.alerts.rule_files import RuleBook, RuleFiles
     from promptspan_server.alerts.states import State
     from promptspan_server.queries.connection import Dsn, Store
 
@@ -114,17 +114,23 @@ def run(
     Raises:
         CommandError: Rules or destinations cannot be read; with `once`, the store cannot be asked.
     """
+    from promptspan_server.alerts.documents import DocumentError
     from promptspan_server.alerts.evaluator import Evaluator
+    from promptspan_server.alerts.rule_files import RuleFiles, rules_directory
     from promptspan_server.cli.connecting import tame_driver
     from promptspan_server.queries.connection import QueryFailed, Store, StoreUnreachable
 
-    book, destinations = read_files(rules)
+    _, destinations = read_files(rules)
+    try:
+        files = RuleFiles(rules_directory(rules))
+    except DocumentError as error:
+        raise CommandError(str(error)) from error
     tame_driver()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     store = Store(dsn)
     evaluator = Evaluator(
         store,
-        book,
+        files.book,
         budgets=budgets_of(store),
         destinations=[each.name for each in destinations.destinations],
         url_of=page_of(dashboard_url),
@@ -140,7 +146,7 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
     with ExitStack() as stack:
-        loop = Loop(evaluator, stopping)
+        loop = Loop(evaluator, stopping, files)
         deliverers = _deliverers(dsn, destinations, loop)
         for part in (*deliverers, *_metrics(dsn, deliverers)):
             part.start()
@@ -154,9 +160,11 @@ class Loop:
     Args:
         evaluator: Whose.
         stopping: Set to end.
+        files: Where its rules are from; they are looked at before each turn.
     """
 
-    def __init__(self, evaluator: Evaluator, stopping: threading.Event) -> None:
+    def __init__(self, evaluator: Evaluator, stopping: threading.Event, files: RuleFiles) -> None:
+        self._files = files
         self._evaluator = evaluator
         self._stopping = stopping
         self._answered: float | None = None
@@ -175,9 +183,19 @@ class Loop:
             self._turn()
             self._stopping.wait(max(0.5, EVERY_S - (time.monotonic() - began)))
 
+    def _take_up(self) -> None:
+        if not self._files.look():
+            return
+        self._evaluator.book, self._evaluator.wrong_files = self._files.book, self._files.wrong
+        if self._files.wrong:
+            _log.error("rule files are wrong, the rules before them hold: %s", self._files.wrong)
+        else:
+            _log.warning("rule files changed: %d rules hold", len(self._files.book.rules))
+
     def _turn(self) -> None:
         from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
 
+        self._take_up()
         try:
             tick = self._evaluator.tick()
         except (StoreUnreachable, QueryFailed) as error:

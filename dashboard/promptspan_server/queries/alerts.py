@@ -201,11 +201,13 @@ class WatchRow:
         rules: Rules that have been evaluated.
         newest: When the newest evaluation was, UTC; None if there never was one.
         blind: Rules whose last evaluation could not see its data.
+        wrong_files: What is wrong with the rule files, while the rules before them hold; or nothing.
     """
 
     rules: int
     newest: datetime | None
     blind: int
+    wrong_files: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,9 @@ class Watch(Query[WatchRow]):
     def sql(self) -> str:
         """See `Query.sql`."""
         return f"""
-            SELECT count(), if(count() = 0, NULL, {_micros("max(at)")}), countIf(outcome != 'ok')
+            SELECT countIf(kind != 'files'), if(count() = 0, NULL, {_micros("max(at)")}),
+                countIf(outcome != 'ok' AND kind != 'files'),
+                anyIf(detail, outcome != 'ok' AND kind = 'files')
             FROM alert_evaluations FINAL
             LIMIT 1
         """
@@ -226,5 +230,5 @@ class Watch(Query[WatchRow]):
 
     def row(self, values: Sequence[Any]) -> WatchRow:
         """See `Query.row`."""
-        rules, newest, blind = values
-        return WatchRow(rules, from_micros_or_none(newest), blind)
+        rules, newest, blind, wrong = values
+        return WatchRow(rules, from_micros_or_none(newest), blind, wrong)

@@ -99,6 +99,8 @@ def draw_watch(watch: WatchRow) -> None:
             icon=":material/visibility_off:",
         )
         return
+    if watch.wrong_files:
+        st.error(f"Rule files are wrong; {watch.wrong_files}", icon=":material/rule:")
     age_s = (datetime.now(timezone.utc) - watch.newest).total_seconds()
     if age_s > LATE_S:
         st.error(
