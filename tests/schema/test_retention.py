@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -62,6 +62,33 @@ def test_what_is_too_old_goes_and_the_rest_stays(store: Store) -> None:
         assert store.value("SELECT count() FROM llm_calls FINAL") == 3
     finally:
         set_to(store, *DEFAULTS)
+
+
+def test_what_is_made_of_calls_and_of_the_ledger_goes_with_them(store: Store) -> None:
+    ages = {"old": "toStartOfHour(now('UTC')) - INTERVAL 26 MONTH", "young": "toStartOfHour(now('UTC'))"}
+    tables = ("hourly_rows", "prompt_hour_rows", "arm_hour_rows", "llm_call_corrections")
+
+    def hold() -> list[Any]:
+        for table in tables:
+            store.command(f"OPTIMIZE TABLE {table} FINAL")
+        return [store.value(f"SELECT count() FROM {table}") for table in tables]
+
+    for table in tables:
+        for age in ages.values():
+            store.command(f"INSERT INTO {table} (hour) SELECT {age}")
+    try:
+        set_to(store, *DEFAULTS[:2], 25, 3)
+        # A month and more after they came of age: their parts are of whole months.
+        assert hold() == [2, 2, 2, 1]
+        set_to(store, *DEFAULTS[:2], 25, 1)
+        assert hold() == [1, 1, 1, 1]
+        assert times(store) == [*DEFAULTS[:2], 25, 1]
+    finally:
+        set_to(store, *DEFAULTS)
+        for table in tables:
+            store.command(f"TRUNCATE TABLE {table}")
+    limited = "database = currentDatabase() AND position(engine_full, 'TTL') > 0"
+    assert store.rows(f"SELECT name FROM system.tables WHERE {limited} AND name IN {tables}") == []
 
 
 @pytest.mark.parametrize("text", ["-1", "30d", "1.5", "²", "99999", "ten"])

@@ -24,6 +24,7 @@ class Rule:
         moment: SQL of the time from which it is kept.
         unit: DAY, MONTH or YEAR.
         variable: The environment variable with the number of units; 0 for without limit.
+        also: What goes with it: other tables, each with its own `moment`.
     """
 
     what: str
@@ -31,15 +32,34 @@ class Rule:
     moment: str
     unit: str
     variable: str
+    also: tuple[tuple[str, str], ...] = ()
 
 
 RULES = (
     Rule("texts of prompts and answers", "llm_texts", "toDateTime(ts)", "DAY", "PROMPTSPAN_KEEP_TEXTS_DAYS"),
     Rule("spans", "spans", "toDateTime(ts)", "DAY", "PROMPTSPAN_KEEP_SPANS_DAYS"),
-    Rule("calls", "llm_calls", "toDateTime(ts)", "MONTH", "PROMPTSPAN_KEEP_CALLS_MONTHS"),
-    Rule("the ledger", "hourly_rows", "hour", "YEAR", "PROMPTSPAN_KEEP_LEDGER_YEARS"),
+    Rule(
+        "calls",
+        "llm_calls",
+        "toDateTime(ts)",
+        "MONTH",
+        "PROMPTSPAN_KEEP_CALLS_MONTHS",
+        # Never before the calls, which would count twice without them.
+        (("llm_call_corrections", "hour + toIntervalDay(7)"),),
+    ),
+    Rule(
+        "the ledger",
+        "hourly_rows",
+        "hour",
+        "YEAR",
+        "PROMPTSPAN_KEEP_LEDGER_YEARS",
+        (("prompt_hour_rows", "hour"), ("arm_hour_rows", "hour")),
+    ),
 )
-_TTL = re.compile(r"\bTTL\s+(?P<moment>.+?)\s*\+\s*toInterval(?P<unit>Day|Month|Year)\((?P<number>\d+)\)")
+# The last interval is ours: before it may be one that belongs to the moment.
+_TTL = re.compile(
+    r"\bTTL\s+(?P<moment>.+?)\s*\+\s*toInterval(?P<unit>Day|Month|Year)\((?P<number>\d+)\)(?![\s)]*\+)"
+)
 _MOST = 10_000
 
 
@@ -70,17 +90,17 @@ def wanted(environment: Mapping[str, str]) -> dict[Rule, int]:
 
 def kept(executor: Executor) -> dict[Rule, int]:
     """How long the store keeps things: units by rule, 0 for without limit."""
-    found: dict[Rule, int] = {}
-    for rule in RULES:
-        rows = executor.rows(
-            """SELECT engine_full FROM system.tables WHERE database = currentDatabase()
-            AND name IN ({name:String}, {local:String}) AND engine != 'Distributed'""",
-            {"name": rule.table, "local": rule.table + LOCAL},
-        )
-        ttl = _TTL.search(str(rows[0][0])) if rows else None
-        matches = ttl is not None and ttl["unit"].upper() == rule.unit
-        found[rule] = int(ttl["number"]) if ttl is not None and matches else 0
-    return found
+    return {rule: _kept(executor, rule.table, rule.unit) for rule in RULES}
+
+
+def _kept(executor: Executor, table: str, unit: str) -> int:
+    rows = executor.rows(
+        """SELECT engine_full FROM system.tables WHERE database = currentDatabase()
+        AND name IN ({name:String}, {local:String}) AND engine != 'Distributed'""",
+        {"name": table, "local": table + LOCAL},
+    )
+    ttl = _TTL.search(str(rows[0][0])) if rows else None
+    return int(ttl["number"]) if ttl is not None and ttl["unit"].upper() == unit else 0
 
 
 def apply(executor: Executor, rules: Mapping[Rule, int]) -> list[str]:
@@ -94,18 +114,20 @@ def apply(executor: Executor, rules: Mapping[Rule, int]) -> list[str]:
     Raises:
         StoreError: The store refused.
     """
-    now = kept(executor) if rules else {}
     changed: list[str] = []
     for rule, number in rules.items():
-        if now[rule] == number:
-            continue
-        start = alter(executor, rule.table)
-        if number:
-            executor.command(f"{start} MODIFY SETTING ttl_only_drop_parts = 1")
-            executor.command(f"{start} MODIFY TTL {rule.moment} + INTERVAL {number} {rule.unit}")
-        else:
-            executor.command(f"{start} REMOVE TTL")
-        changed.append(f"{rule.what}: {said(rule, number)}, was {said(rule, now[rule])}")
+        for table, moment in ((rule.table, rule.moment), *rule.also):
+            before = _kept(executor, table, rule.unit)
+            if before == number:
+                continue
+            start = alter(executor, table)
+            if number:
+                executor.command(f"{start} MODIFY SETTING ttl_only_drop_parts = 1")
+                executor.command(f"{start} MODIFY TTL {moment} + INTERVAL {number} {rule.unit}")
+            else:
+                executor.command(f"{start} REMOVE TTL")
+            if table == rule.table:
+                changed.append(f"{rule.what}: {said(rule, number)}, was {said(rule, before)}")
     return changed
 
 
