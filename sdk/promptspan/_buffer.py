@@ -69,6 +69,10 @@ class Store(Protocol):
         """Deal with a span that the receiver refuses."""
         ...
 
+    def tell_trouble(self) -> None:
+        """Leave word for others of why spans wait; called after each failure."""
+        ...
+
     def close(self) -> None:
         """The end; nobody sends any more."""
         ...
@@ -174,6 +178,9 @@ class MemoryStore(Generic[T]):
             self._items.clear()
             self._bytes = self._taken = 0
         return items
+
+    def tell_trouble(self) -> None:
+        """Nobody else looks into memory; ``stats()`` has it."""
 
     def close(self) -> None:
         """The end: what is left is lost, and counted."""

@@ -312,6 +312,8 @@ class Pipeline:
 
     def _pause(self, seconds: float, *, may_hurry: bool) -> bool:
         """Wait between two attempts; a flush may cut it short. False when the sender has to stop."""
+        with not_while_forking():
+            self._store.tell_trouble()
         with self._changed:
             self._changed.notify_all()
             asked = self._flushes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,6 +59,7 @@ class OtlpSender:
         self._url = f"{base}/v1/traces"
         self._config = config
         self._ledger = ledger
+        ledger.endpoint = _without_userinfo(self._url)
         self._pause = pause
         self._set_aside = set_aside
         self._version = config.sdk_version
@@ -171,6 +173,8 @@ class OtlpSender:
 
     def _failed(self, verdict: Verdict) -> None:
         self._failures += 1
+        if self._ledger.failing_since is None:
+            self._ledger.failing_since = time.time()
         self._ledger.last_error = verdict.reason
         if verdict.kind == "wrong":
             self._warn(
@@ -186,10 +190,17 @@ class OtlpSender:
             _log.info("promptspan: %s takes spans again", self._url)
             self._warned.clear()
         self._failures = 0
-        self._ledger.last_error = None
+        self._ledger.last_error = self._ledger.failing_since = None
 
     def _warn(self, trouble: str, message: str) -> None:
         """Log once per kind of trouble, not once per attempt."""
         if trouble not in self._warned:
             self._warned.add(trouble)
             _log.warning("promptspan: %s %s", self._url, message)
+
+
+def _without_userinfo(url: str) -> str:
+    """An address as it may be shown: what stands before the host or behind the path may be a password."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"

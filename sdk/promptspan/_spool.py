@@ -87,6 +87,7 @@ class Spool:
         self._told = False
         self._ledger_at = 0.0
         self._ledger_drops = 0
+        self._error_told: str | None = None
         self._orphan_lock: WriterLock | None = None
         self._orphan_paths: deque[Path] = deque()
         self._orphans: deque[Segment] = deque()
@@ -147,9 +148,13 @@ class Spool:
             return b""
         self._ledger_at = now + _LEDGER_EVERY_S
         self._ledger_drops = drops
+        return self._described_ledger()
+
+    def _described_ledger(self) -> bytes:
         facts: dict[str, Any] = dict(self._ledger.attributes())
-        if self._ledger.last_error:
-            facts[LAST_ERROR_KEY] = self._ledger.last_error
+        self._error_told = self._ledger.last_error
+        if trouble := self._ledger.trouble():
+            facts[LAST_ERROR_KEY] = trouble
         return encode_resource(facts)
 
     def _writable(self) -> Segment:
@@ -341,6 +346,22 @@ class Spool:
         done = f"set aside in {path}" if kept else f"lost, as {path} takes no more"
         _log.warning("promptspan: the receiver refuses one span (%s); it is %s", reason, done)
 
+    def tell_trouble(self) -> None:
+        """Write down why spans wait, unless that stands there: an idle process writes nothing else."""
+        with self._guard:
+            segment = self._active
+            if (
+                segment is None
+                or not segment.waiting
+                or segment.end >= self._segment_bytes
+                or self._ledger.last_error == self._error_told
+            ):
+                return
+            try:
+                segment.append([], self._described_ledger())
+            except OSError:
+                return  # the disk is in trouble itself; the next span says so
+
     def close(self) -> None:
         """Leave what is not delivered to the next process; called when nobody sends any more."""
         with self._guard:
@@ -376,7 +397,7 @@ class Spool:
         if last is None or not last.waiting:
             return
         try:
-            last.append([], encode_resource(self._ledger.attributes()))
+            last.append([], self._described_ledger())
         except OSError:
             return  # the counts of the last second are missing then, the spans are not
 

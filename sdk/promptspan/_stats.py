@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -44,10 +45,15 @@ class Stats(Tally):
     Attributes:
         adopted: Spans of earlier processes, found in the spool and sent on; not in the counts above.
         last_error: Why the last request failed; ``None`` once one has succeeded.
+        failing_since: When the first of the requests failed that have failed since the last success, in
+            seconds since the epoch; ``None`` once one has succeeded.
+        endpoint: Where spans are sent; empty with an exporter of the user's.
     """
 
     adopted: Tally
     last_error: str | None
+    failing_since: float | None = None
+    endpoint: str = ""
 
 
 class Book:
@@ -106,7 +112,7 @@ class Book:
 class Ledger:
     """Both books under one lock. The lock is re-entrant: ``stats()`` may run inside a signal handler."""
 
-    __slots__ = ("_waiting", "adopted", "last_error", "lock", "own")
+    __slots__ = ("_waiting", "adopted", "endpoint", "failing_since", "last_error", "lock", "own")
 
     def __init__(self, waiting: Callable[[], int]) -> None:
         """Start at zero; ``waiting`` says how many spans nobody has taken yet."""
@@ -114,6 +120,8 @@ class Ledger:
         self.own = Book(self.lock)
         self.adopted = Book(self.lock)
         self.last_error: str | None = None
+        self.failing_since: float | None = None
+        self.endpoint = ""
         self._waiting = waiting
 
     def stats(self) -> Stats:
@@ -128,7 +136,16 @@ class Ledger:
                 dropped=own.dropped,
                 adopted=self.adopted.tally(),
                 last_error=self.last_error,
+                failing_since=self.failing_since,
+                endpoint=self.endpoint,
             )
+
+    def trouble(self) -> str | None:
+        """Which endpoint takes nothing, why, and since when, for people; ``None`` while all is well."""
+        error, since = self.last_error, self.failing_since
+        if error is None or since is None:
+            return error
+        return f"{self.endpoint}: {error}, since {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(since))}"
 
     def handed_over(self) -> int:
         """How many notes there were, those included that turned out to be no span."""
