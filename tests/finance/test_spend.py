@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from finance.rows import LEDGERS
 from finance.test_allocation import RULES
+from promptspan_server.finance.currency import RatesError, parse_rates
 from promptspan_server.finance.ledger import COUNTS, LedgerRow, month, nanos, total
 from promptspan_server.finance.spend import GROUPINGS, so_far, spend
+from promptspan_server.finance.spend_table import spend_rows, spend_table
 from promptspan_server.finance.what_if import PriceNow, what_if
 
 OCTOBER, NOVEMBER = month("2026-10"), month("2026-11")
@@ -29,6 +32,38 @@ def test_groups_by_anything_sum_to_the_ledger_in_every_column(
         assert parts == total([getattr(found.total, side)]) == whole
     changes = sum(nanos(group.drivers.change) for group in found.groups)
     assert changes == nanos(found.total.drivers.change)
+
+
+RATES = parse_rates("currency: EUR\nrates: {2026-10: 0.3333333333, 2026-10-31: 0.7}")
+DAYS = [OCTOBER.start + timedelta(days=day) for day in (0, 14, 30)]
+
+
+@given(LEDGERS, st.sampled_from(GROUPINGS))
+def test_amounts_in_the_reporting_currency_sum_to_the_ledgers_sum_rounded_once(
+    rows: list[LedgerRow], by: str
+) -> None:
+    dated = [replace(row, at=DAYS[index % 3]) for index, row in enumerate(rows)]
+    found = spend(dated, [], {}, RULES, by=by, ranges=RANGES, exchange=RATES)
+    assert found.reporting is not None
+    costs = [(row.at, row.cost_usd) for row in dated if row.at and row.cost_usd is not None]
+    amounts = [amount for amount in found.reporting.by_group.values() if amount is not None]
+    if not costs:
+        assert (found.reporting.total, amounts) == (None, [])
+        return
+    exact = sum(Fraction(cost) * Fraction(RATES.on(at.date())) for at, cost in costs)
+    assert sum(map(Fraction, amounts)) == Fraction(found.reporting.total or 0)
+    assert Fraction(found.reporting.total or 0) * 10**12 == round(exact * 10**12)
+    table = spend_table(found)
+    assert [row[-2:] for row in spend_rows(found)] == [
+        (amount, "EUR") for amount in found.reporting.by_group.values()
+    ]
+    assert list(table.columns)[-2:] == ["reporting_cost", "reporting_currency"]
+
+
+def test_a_day_without_a_rate_says_which_line_to_add() -> None:
+    november = replace(row("1"), at=NOVEMBER.start)
+    with pytest.raises(RatesError, match="2026-11: <EUR for one USD>"):
+        spend([november], [], {}, RULES, by="model", ranges=RANGES, exchange=RATES)
 
 
 def row(cost: str | None, status: str = "ok", calls: int = 1, **tokens: int) -> LedgerRow:

@@ -14,6 +14,7 @@ import pytest
 from pricing.test_ledger import settle
 from promptspan_server.cli.app import invoke
 from promptspan_server.cli.failure import CommandError
+from promptspan_server.finance.currency import rounded
 from promptspan_server.finance.ledger import month
 from promptspan_server.finance.outcomes import Avoidable, Outcomes, Users
 from promptspan_server.pricing.sync import sync_prices
@@ -116,6 +117,23 @@ def test_files_hold_every_digit_and_no_formula(
     assert {row[0].data_type for row in cells if row[0].value} == {"s"}
     assert HOSTILE in [row[0].value for row in cells]
     assert "spend.csv" in capsys.readouterr().out
+
+
+def test_the_reporting_currency_stands_beside_dollars(
+    spent: LiveStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = tmp_path / "rates.yaml"
+    rates.write_text(f"currency: EUR\nrates: {{{MONTH}: 0.9234567891}}\n")
+    assert run(spent, "--rates", str(rates), "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out, parse_float=Decimal, parse_int=Decimal)
+    assert {row["reporting_currency"] for row in rows} == {"EUR"}
+    euros = sum((Decimal(row["reporting_cost"] or 0) for row in rows), Decimal(0))
+    assert euros == rounded(month_sum(spent) * Decimal("0.9234567891"), 12)
+    assert run(spent, "--rates", str(rates)) == 0
+    assert f"({str(euros).rstrip('0')} EUR)" in capsys.readouterr().out
+    rates.write_text("currency: EUR\nrates: {2001-01: 1}\n")
+    with pytest.raises(CommandError, match=f"{MONTH}: <EUR for one USD>"):
+        run(spent, "--rates", str(rates))
 
 
 def test_unknown_cost_is_empty_and_the_sentence_says_how_much_is_known(

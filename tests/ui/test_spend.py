@@ -105,6 +105,21 @@ def test_teams_and_budgets_come_from_the_files_that_the_environment_names(
     assert "rules.yaml:1: rules.0: Value error, `to` names a team" in said
 
 
+def test_the_reporting_currency_has_a_column_that_sums_to_its_total(
+    booked: LiveStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = tmp_path / "rates.yaml"
+    rates.write_text(f"currency: EUR\nrates: {{{MONTH}: 0.5}}\n")
+    monkeypatch.setenv("PROMPTSPAN_RATES", str(rates))
+    *rows, last = tables(healthy(open_page("spend", {"month": MONTH})))[GROUPS]
+    amounts = [usd(row["Cost, EUR"].get("title", "").removesuffix(" EUR") or "0") for row in rows]
+    whole = usd(last["Cost, EUR"]["title"].removesuffix(" EUR"))
+    assert sum(amounts, Decimal(0)) == whole == in_the_ledger(booked, "sum(cost_usd)") / 2
+    rates.write_text("currency: EUR\nrates: {2001-01: 1}\n")
+    said = words(open_page("spend", {"month": MONTH}))
+    assert f"no EUR rate for {MONTH}" in said
+
+
 @pytest.mark.parametrize(
     "address", [{"month": "2031-01"}, {"month": "<b>"}, {"by": "colour"}, {"month": "2019-01"}]
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promptspan_server.cli.finance_files import AllocationOption
+from promptspan_server.cli.finance_files import AllocationOption, RatesOption
 from promptspan_server.cli.options import DsnOption, Format, FormatOption
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def spend(
         typer.Option("--output", help="Write FILE.csv, FILE.parquet or FILE.xlsx.", show_default=False),
     ] = None,
     allocation: AllocationOption = None,
+    rates: RatesOption = None,
     form: FormatOption = Format.table,
     dsn: DsnOption = None,
 ) -> None:
@@ -59,7 +60,7 @@ def spend(
 
     from promptspan_server.cli.finance_files import read_month
     from promptspan_server.cli.finance_options import finance_store
-    from promptspan_server.finance.files import load_allocation
+    from promptspan_server.finance.files import load_allocation, load_rates
     from promptspan_server.finance.spend import read_spend
     from promptspan_server.finance.spend_table import spend_rows, spend_table
     from promptspan_server.finance.table_files import writing
@@ -68,7 +69,15 @@ def spend(
     with finance_store(dsn) as store:
         chosen = read_month(month or f"{now:%Y-%m}")
         conditions = [_condition(text) for text in where or ()]
-        found = read_spend(store, chosen, now, by, load_allocation(allocation), where=conditions)
+        found = read_spend(
+            store,
+            chosen,
+            now,
+            by,
+            load_allocation(allocation),
+            where=conditions,
+            exchange=load_rates(rates),
+        )
         if output is not None:
             with writing(output, spend_table(found)) as writer:
                 rows = writer.write(spend_rows(found))
@@ -117,7 +126,9 @@ def _sentence(found: "Spend") -> str:
     if not now.calls:
         return f"No calls {when}."
     priced = f"{100 * now.costed / now.calls:.1f} % of {now.calls:,} calls priced"
-    text = f"{number(now.cost_usd) or 'Unknown'} USD {when}, {priced}"
+    other = found.reporting
+    also = f" ({number(other.total)} {other.currency})" if other and other.total is not None else ""
+    text = f"{number(now.cost_usd) or 'Unknown'} USD{also} {when}, {priced}"
     if before.cost_usd is None:
         return text + "; nothing to compare with in the month before."
     why = found.total.drivers

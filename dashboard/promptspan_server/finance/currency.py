@@ -112,6 +112,14 @@ def rounded(value: Decimal, places: int) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-places), context=Context(prec=96))
 
 
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """Add amounts up exactly, whatever the caller's decimal context is."""
+    total = Decimal(0)
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
 def convert(usd_by_day: Iterable[tuple[date, Decimal]], rates: ExchangeRates) -> Decimal:
     """Convert sums of days, exactly, rounded once to twelve places.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from promptspan_server.finance.allocation import Allocation, AllocationError, parse_allocation
 from promptspan_server.finance.budgets import BudgetError, Budgets, parse_budgets
+from promptspan_server.finance.currency import ExchangeRates, RatesError, parse_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,7 @@ Parsed = TypeVar("Parsed")
 
 ALLOCATION_VARIABLE: Final = "PROMPTSPAN_ALLOCATION"
 BUDGETS_VARIABLE: Final = "PROMPTSPAN_BUDGETS"
+RATES_VARIABLE: Final = "PROMPTSPAN_RATES"
 
 
 def load_allocation(path: Path | None = None) -> Allocation:
@@ -34,6 +36,15 @@ def load_budgets(path: Path | None = None) -> Budgets:
         BudgetError: The file cannot be read or taken.
     """
     return _load(path, BUDGETS_VARIABLE, parse_budgets, BudgetError) or Budgets()
+
+
+def load_rates(path: Path | None = None) -> ExchangeRates | None:
+    """Read the exchange rates of a file, of the one in `PROMPTSPAN_RATES`, or None: US dollars alone.
+
+    Raises:
+        RatesError: The file cannot be read or taken.
+    """
+    return _load(path, RATES_VARIABLE, parse_rates, RatesError)
 
 
 def _load(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from promptspan_server.finance.allocation import TARGET_DIMENSIONS, allocate
 from promptspan_server.finance.charge_source import rates_used
 from promptspan_server.finance.drivers import Drivers, cells, drivers
-from promptspan_server.finance.ledger import DIMENSIONS, Ledger, nanos, read, total
+from promptspan_server.finance.ledger import DIMENSIONS, Ledger, nanos, read, stream, total
+from promptspan_server.finance.reporting import reporting
 from promptspan_server.queries.scope import TimeRange
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from promptspan_server.finance.allocation import Allocated, Allocation
+    from promptspan_server.finance.currency import ExchangeRates
     from promptspan_server.finance.focus import RateRecord
     from promptspan_server.finance.ledger import Asks, LedgerRow
+    from promptspan_server.finance.reporting import Reporting
 
 GROUPINGS: Final = (
     "feature",
@@ -83,7 +86,8 @@ class Spend:
         total: Everything; its sums are those of the groups, exactly.
         groups: The dearest first.
         waste: Failed, cancelled, cut short, retried.
-        rows: The ledger of the month in cells, for what-if.
+        rows: The ledger of the month in cells, for what-if; by days if there is a reporting currency.
+        reporting: The month in the reporting currency; None without exchange rates.
     """
 
     by: str
@@ -93,6 +97,7 @@ class Spend:
     groups: tuple[Group, ...]
     waste: tuple[Waste, ...]
     rows: tuple[LedgerRow, ...]
+    reporting: Reporting | None = None
 
 
 def so_far(month_range: TimeRange, now: datetime) -> tuple[TimeRange, TimeRange]:
@@ -131,6 +136,7 @@ def read_spend(
     allocation: Allocation,
     *,
     where: Sequence[tuple[str, str]] = (),
+    exchange: ExchangeRates | None = None,
 ) -> Spend:
     """Read a month of spend.
 
@@ -141,16 +147,22 @@ def read_spend(
         by: One of `GROUPINGS`.
         allocation: Who pays. With `where`, costs are split in proportion to what is left by it.
         where: Pairs of dimension and value that narrow the ledger down.
+        exchange: Rates of the reporting currency, None for US dollars alone.
 
     Raises:
         ValueError: The month has not begun, or there is no such grouping.
+        RatesError: There is no rate for a day with a cost.
         LedgerTooLarge: The rules and the grouping make too many groups.
     """
     current, past = so_far(month_range, now)
-    rows = read(store, ledger_of(current, by, allocation, where))
+    question = ledger_of(current, by, allocation, where)
+    if exchange is None:
+        rows = read(store, question)
+    else:
+        rows = tuple(stream(store, replace(question, by=("day", *question.by))))
     before = read(store, ledger_of(past, by, allocation, where))
     rates = {**rates_used(store, past), **rates_used(store, current)}
-    return spend(rows, before, rates, allocation, by=by, ranges=(current, past))
+    return spend(rows, before, rates, allocation, by=by, ranges=(current, past), exchange=exchange)
 
 
 def spend(
@@ -161,8 +173,9 @@ def spend(
     *,
     by: str,
     ranges: tuple[TimeRange, TimeRange],
+    exchange: ExchangeRates | None = None,
 ) -> Spend:
-    """Make a month of spend of the ledgers of two stretches of time."""
+    """Make a month of spend of the ledgers of two stretches of time; the first by days with `exchange`."""
     now_by, before_by = _grouped(allocate(allocation, rows), by), _grouped(allocate(allocation, before), by)
     whole = _group(
         "",
@@ -173,7 +186,11 @@ def spend(
     names = {*now_by, *before_by}
     groups = [_group(name, now_by.get(name, []), before_by.get(name, []), rates) for name in names]
     groups.sort(key=lambda group: (-_nanos(group.now.cost_usd), -_nanos(group.before.cost_usd), group.name))
-    return Spend(by, *ranges, whole, tuple(groups), _waste(rows), tuple(rows))
+    other = None
+    if exchange is not None:
+        parts = ((group.name, (row for _, row in now_by.get(group.name, []))) for group in groups)
+        other = reporting(parts, exchange)
+    return Spend(by, *ranges, whole, tuple(groups), _waste(rows), tuple(rows), other)
 
 
 def group_of(allocated: Allocated, by: str) -> str:

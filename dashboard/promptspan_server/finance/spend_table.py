@@ -32,13 +32,19 @@ _COLUMNS: Final = {
 
 
 def spend_table(spend: Spend) -> Table:
-    """Return the columns: the grouping's name, then counts and amounts in USD with nine places."""
-    return Table("Spend", {spend.by: "text", **_COLUMNS})
+    """Return the columns: the grouping's name, then counts and amounts in USD with nine places.
+
+    With exchange rates, cost and name of the reporting currency too.
+    """
+    columns = {spend.by: "text", **_COLUMNS}
+    if spend.reporting is not None:
+        columns |= {"reporting_cost": "money", "reporting_currency": "text"}
+    return Table("Spend", columns)
 
 
 def spend_rows(spend: Spend) -> Iterator[tuple[Any, ...]]:
     """Return a row a group, the dearest first. A cost that is not known is None, never 0."""
-    return (_row(group) for group in spend.groups)
+    return ((*_row(group), *_reporting(spend, group)) for group in spend.groups)
 
 
 def _row(group: Group) -> tuple[Any, ...]:
@@ -59,6 +65,12 @@ def _row(group: Group) -> tuple[Any, ...]:
         found.price,
         *(getattr(now, name) for name in TOKENS),
     )
+
+
+def _reporting(spend: Spend, group: Group) -> tuple[Any, ...]:
+    if spend.reporting is None:
+        return ()
+    return spend.reporting.by_group[group.name], spend.reporting.currency
 
 
 def per_call(group: Group) -> Decimal | None:

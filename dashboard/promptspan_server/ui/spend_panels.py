@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
+from promptspan_server.finance.currency import exact_sum
 from promptspan_server.finance.forecast import TooLittle
 from promptspan_server.finance.ledger import dollars, nanos, total
 from promptspan_server.finance.month_end import MonthEnd
@@ -40,7 +41,17 @@ _REASONS: Final = (
 # What is less than this part of the spend is rounding, or might as well be.
 _NOTHING: Final = 100_000
 
-__all__ = ["budgets", "coverage", "groups", "in_words", "per_call", "per_thousand", "reasons", "signed"]
+__all__ = [
+    "budgets",
+    "converted",
+    "coverage",
+    "groups",
+    "in_words",
+    "per_call",
+    "per_thousand",
+    "reasons",
+    "signed",
+]
 
 
 def in_words(found: Spend, end: MonthEnd | TooLittle | None) -> str:
@@ -74,6 +85,16 @@ def in_words(found: Spend, end: MonthEnd | TooLittle | None) -> str:
 def coverage(row: LedgerRow) -> str:
     """Say how much of a cost is known."""
     return f"{wording.share(row.costed / row.calls)} of calls priced" if row.calls else "no calls"
+
+
+def converted(found: Spend, group: str | None = None) -> str:
+    """Write the cost of a group, or of all, in the reporting currency; empty without one."""
+    if found.reporting is None:
+        return ""
+    amount = found.reporting.total if group is None else found.reporting.by_group[group]
+    if amount is None:
+        return wording.UNKNOWN
+    return f"{wording.usd(amount).replace('$', '', 1)} {found.reporting.currency}"
 
 
 def signed(usd: Decimal) -> str:
@@ -179,6 +200,7 @@ def groups(found: Spend, asked_at_s: float) -> None:
         [
             Column(words.capitalize(), clip=True),
             Column("Cost, USD", "Over the priced calls", "right"),
+            *_reporting_column(found),
             Column("Share", "", "right"),
             Column("Change", "Against as much of the month before", "right"),
             Column("Volume", _REASONS[0][3], "right"),
@@ -208,10 +230,28 @@ def _row(found: Spend, group: Group) -> list[Cell]:
     name = Cell(
         wording.name(group.name, missing), href=href, tone="" if group.name else "warn", title=group.name
     )
-    return [name, *_numbers(found, group)]
+    return [name, *_numbers(found, group, group.name)]
 
 
-def _numbers(found: Spend, group: Group) -> list[Cell]:
+def _reporting_column(found: Spend) -> list[Column]:
+    if found.reporting is None:
+        return []
+    return [Column(f"Cost, {found.reporting.currency}", "By the rate of each day", "right")]
+
+
+def _reporting_cell(found: Spend, names: Sequence[str]) -> list[Cell]:
+    if found.reporting is None:
+        return []
+    amounts = [found.reporting.by_group[name] for name in names]
+    known = [amount for amount in amounts if amount is not None]
+    amount = exact_sum(known) if known else None
+    currency = found.reporting.currency
+    text = wording.usd(amount).replace("$", "", 1)
+    return [Cell(text, title=f"{amount:f} {currency}" if amount is not None else "")]
+
+
+def _numbers(found: Spend, group: Group, name: str | None = None) -> list[Cell]:
+    names = [each.name for each in found.groups] if name is None else [name]
     now, why = group.now, group.drivers
     whole = found.total.now.cost_usd
     part = None
@@ -220,6 +260,7 @@ def _numbers(found: Spend, group: Group) -> list[Cell]:
     parts = (why.change, why.volume, why.mix, why.tokens, why.price)
     return [
         Cell(wording.usd(now.cost_usd), title=wording.usd_exact(now.cost_usd), strong=group is found.total),
+        *_reporting_cell(found, names),
         Cell(wording.share(part), bar=part),
         *(
             Cell(
@@ -256,6 +297,7 @@ def _rest(found: Spend, rest: Sequence[Group]) -> list[Cell]:
     return [
         Cell(f"{len(rest):,} others", tone="muted"),
         Cell(wording.usd(now.cost_usd), title=wording.usd_exact(now.cost_usd)),
+        *_reporting_cell(found, [group.name for group in rest]),
         Cell(wording.share(part)),
         Cell(signed(dollars(change))),
         *(Cell(wording.UNKNOWN, tone="muted") for _ in range(4)),

@@ -9,7 +9,8 @@ import streamlit as st
 
 from promptspan_server.finance.allocation import AllocationError
 from promptspan_server.finance.budgets import Burn, read_burns
-from promptspan_server.finance.files import load_allocation, load_budgets
+from promptspan_server.finance.currency import RatesError
+from promptspan_server.finance.files import load_allocation, load_budgets, load_rates
 from promptspan_server.finance.ledger import LedgerTooLarge, month
 from promptspan_server.finance.month_end import MonthEnd, read_month_end
 from promptspan_server.finance.spend import GROUPINGS, Spend, read_spend, so_far
@@ -69,9 +70,7 @@ def _content(whole: TimeRange, now: datetime, by: str, narrowed: Filter, allocat
     current, _ = so_far(whole, now)
     key = repr((current, by, where, allocation))
     try:
-        found, asked_at_s = cache.computed(
-            f"spend {key}", lambda: read_spend(cache, whole, now, by, allocation, where=where)
-        )
+        found, asked_at_s = _spend(whole, now, by, where, allocation)
     except LedgerTooLarge as error:
         panels.heading("This month has too many groups to be shown so")
         st.text(str(error))
@@ -96,6 +95,28 @@ def _content(whole: TimeRange, now: datetime, by: str, narrowed: Filter, allocat
         spend_panels.budgets(burns)
     _parts(found, Scope(current, narrowed), asked_at_s)
     spend_parts.downloads(found)
+
+
+def _spend(
+    whole: TimeRange,
+    now: datetime,
+    by: str,
+    where: Sequence[tuple[str, str]],
+    allocation: Allocation,
+) -> tuple[Spend, float]:
+    current, _ = so_far(whole, now)
+    key = repr((current, by, where, allocation))
+    try:
+        exchange = load_rates()
+        rates = exchange.sha256 if exchange is not None else ""
+        return cache.computed(
+            f"spend {rates} {key}",
+            lambda: read_spend(cache, whole, now, by, allocation, where=where, exchange=exchange),
+        )
+    except RatesError as error:
+        panels.heading("The reporting currency cannot be shown; amounts are in US dollars alone")
+        st.text(str(error))
+    return cache.computed(f"spend  {key}", lambda: read_spend(cache, whole, now, by, allocation, where=where))
 
 
 def _parts(found: Spend, scope: Scope, asked_at_s: float) -> None:
@@ -129,7 +150,10 @@ def _numbers(found: Spend, end: MonthEnd | TooLittle | None, burns: Sequence[Bur
         Tile(
             "Month to date, USD" if running else f"{found.range.start:%Y-%m}, USD",
             wording.usd(now.cost_usd),
-            [Note(spend_panels.coverage(now), "warn" if now.unpriced else "")],
+            [
+                *([Note(spend_panels.converted(found))] if found.reporting else []),
+                Note(spend_panels.coverage(now), "warn" if now.unpriced else ""),
+            ],
             f"{wording.usd_exact(now.cost_usd)} exactly: the ledger's sum. Calls without a known cost are "
             f"left out, never counted as zero: {wording.exact(now.unpriced)} without a price, "
             f"{wording.exact(now.no_usage)} without usage.",
