@@ -105,6 +105,30 @@ def test_anthropic_is_read_as_documented() -> None:
     assert (searches.usd, searches.what) == (Decimal("0.10"), "web_search")
 
 
+def test_columns_of_consoles_are_read_as_they_are_meant() -> None:
+    usage = (
+        "start_time_iso,api_key_id,model,num_model_requests,input_tokens,input_cached_tokens,output_tokens\n"
+        "2026-10-05T00:00:00+00:00,key_1,gpt-4o-2024-08-06,3,1000,400,50\n"
+    )
+    (line,) = read_bill("openai", usage, "usage.csv")  # OpenAI's input contains what the cache had
+    assert (line.model, line.key, line.requests) == ("gpt-4o", "key_1", 3)
+    assert line.tokens == {"input": 600, "cache_read": 400, "output": 50}
+    (apart,) = read_bill("openai", usage.replace("input_tokens", "input_uncached_tokens"), "usage.csv")
+    assert apart.tokens == {"input": 1000, "cache_read": 400, "output": 50}
+    costs = (
+        "start_time_iso,amount_value,amount_currency,line_item\n"
+        '2026-10-05T00:00:00+00:00,1.25,usd,"gpt-4o-2024-08-06, input"\n'
+        "2026-10-05T00:00:00+00:00,0.5,usd,web search\n"
+    )
+    tokens, searches = read_bill("openai", costs, "costs.csv")
+    assert (tokens.model, tokens.usd, tokens.what) == ("gpt-4o", Decimal("1.25"), "")
+    assert (searches.model, searches.usd, searches.what) == ("", Decimal("0.5"), "web search")
+    with pytest.raises(BillError, match=r"costs\.csv, line 2: amounts in eur: only USD"):
+        read_bill("openai", costs.replace("usd", "eur"), "costs.csv")
+    with pytest.raises(BillError, match=r"no column model \(or model_version.*\) among date, amount;"):
+        read_bill("csv", "date,amount\n", "other.csv")
+
+
 def test_openrouter_and_tables_are_read() -> None:
     (line,) = read_bill("openrouter", OPENROUTER, "activity.json")
     assert (line.model, line.requests, line.usd) == ("openai/gpt-4.1", 5, Decimal("0.015"))
@@ -124,7 +148,7 @@ def test_openrouter_and_tables_are_read() -> None:
         ("openai", '{"data": [{"start_time": 1, "results": [{}]}]}', "not as openai documents it"),
         ("openai", openai_costs(("a, b", "1")).replace('"usd"', '"eur"'), "only USD"),
         ("openai", json.dumps(openai_usage(model=None)), "group_by=model"),
-        ("csv", "a,b\n", "columns date and model"),
+        ("csv", "a,b\n", "no column date"),
         ("csv", "date,model,requests\n2026-10-01,m,many\n", "line 2"),
     ],
 )

@@ -198,20 +198,42 @@ _READERS: Final[Mapping[str, Callable[[Any], Iterator[BillLine]]]] = {
 }
 PROVIDERS: Final = (*_READERS, "csv")
 
-# Names of columns that consoles use, besides ours.
+# Names of columns that consoles use, besides ours; the first that is there is read.
 _ALIASES: Final[Mapping[str, Sequence[str]]] = {
-    "date": ("date", "day", "usage_date_utc", "start_time_iso", "timestamp"),
-    "model": ("model", "model_version", "line_item"),
-    "key": ("key", "api_key", "project_id", "workspace", "project"),
+    "date": ("date", "day", "usage_date_utc", "start_time_iso", "timestamp", "created_at"),
+    "model": ("model", "model_version", "line_item", "model_permaslug"),
+    "key": ("key", "api_key", "api_key_id", "project_id", "workspace", "project"),
     "requests": ("requests", "num_model_requests", "n_requests"),
-    "cost_usd": ("cost_usd", "amount_value", "cost", "usage"),
-    "input": ("input_tokens", "uncached_input_tokens", "usage_input_tokens_no_cache"),
-    "cache_read": ("cache_read_tokens", "cache_read_input_tokens", "usage_input_tokens_cache_read"),
-    "cache_write_5m": ("cache_write_5m_tokens", "usage_input_tokens_cache_write_5m"),
+    "cost_usd": ("cost_usd", "amount_value", "cost", "cost_total", "usage"),
+    "currency": ("currency", "amount_currency"),
+    "input": (
+        "input_uncached_tokens",
+        "input_tokens",
+        "uncached_input_tokens",
+        "usage_input_tokens_no_cache",
+        "tokens_prompt",
+    ),
+    "cache_read": (
+        "cache_read_tokens",
+        "cache_read_input_tokens",
+        "usage_input_tokens_cache_read",
+        "input_cached_tokens",
+    ),
+    "cache_write_5m": (
+        "cache_write_5m_tokens",
+        "usage_input_tokens_cache_write_5m",
+        "usage_input_tokens_cache_write",
+    ),
     "cache_write_1h": ("cache_write_1h_tokens", "usage_input_tokens_cache_write_1h"),
-    "audio_input": ("audio_input_tokens",),
-    "output": ("output_tokens", "usage_output_tokens"),
-    "audio_output": ("audio_output_tokens",),
+    "audio_input": ("audio_input_tokens", "input_audio_tokens"),
+    "output": ("output_tokens", "usage_output_tokens", "tokens_completion"),
+    "audio_output": ("audio_output_tokens", "output_audio_tokens"),
+}
+# OpenAI's totals contain these; every other export names parts that add up.
+_PART_OF: Final[Mapping[tuple[str, str], str]] = {
+    ("input", "input_cached_tokens"): "input_tokens",
+    ("input", "input_audio_tokens"): "input_tokens",
+    ("output", "output_audio_tokens"): "output_tokens",
 }
 
 
@@ -219,28 +241,43 @@ def _csv(text: str, name: str) -> Iterator[BillLine]:
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     titles = {title.strip().lower().replace(" ", "_"): title for title in reader.fieldnames or ()}
     found = {
-        wanted: titles[alias]
+        wanted: next(alias for alias in aliases if alias in titles)
         for wanted, aliases in _ALIASES.items()
-        for alias in aliases[::-1]
-        if alias in titles
+        if any(alias in titles for alias in aliases)
     }
-    if "date" not in found or "model" not in found:
-        raise BillError(f"{name}: the columns date and model are expected; docs/finance.md lists the others")
+    for wanted in ("date", "model"):
+        if wanted not in found:
+            raise BillError(
+                f"{name}: no column {wanted} (or {', '.join(_ALIASES[wanted][1:])}) among"
+                f" {', '.join(titles) or 'none'}; docs/finance.md lists what is read"
+            )
     buckets = [bucket for bucket in BUCKETS if bucket in found]
     for number, row in enumerate(reader, 2):
 
-        def cell(wanted: str, row: Mapping[str, str | None] = row) -> str:
-            return (row.get(found[wanted]) or "").strip() if wanted in found else ""
+        def cell(column: str | None, row: Mapping[str, str | None] = row) -> str:
+            return (row.get(titles[column]) or "").strip() if column in titles else ""
 
         try:
-            tokens = {bucket: int(cell(bucket) or 0) for bucket in buckets}
+            counts = {bucket: int(cell(found[bucket]) or 0) for bucket in buckets}
+            for (whole, part), total in _PART_OF.items():
+                if found.get(whole) == total:
+                    counts[whole] -= int(cell(part) or 0)
+            if cell(found.get("currency")):
+                _only_usd(cell(found["currency"]))
+            model, what = cell(found["model"]), ""
+            if found["model"] == "line_item":  # `gpt-4o-2024-08-06, input`, or what is not about a model
+                model, comma, _ = model.rpartition(", ")
+                what = "" if comma else cell("line_item")
+            usd = cell(found.get("cost_usd")).lstrip("$").replace(",", "")
+            requests = cell(found.get("requests"))
             yield BillLine(
-                _day(cell("date")),
-                model_name(cell("model")),
-                cell("key"),
-                int(cell("requests")) if cell("requests") else None,
-                tokens or None,
-                _decimal(cell("cost_usd").lstrip("$").replace(",", "")) if cell("cost_usd") else None,
+                _day(cell(found["date"])),
+                model_name(model),
+                cell(found.get("key")),
+                int(requests) if requests else None,
+                counts or None,
+                _decimal(usd) if usd else None,
+                what,
             )
         except (ValueError, InvalidOperation) as error:
             raise BillError(f"{name}, line {number}: {error}") from error
