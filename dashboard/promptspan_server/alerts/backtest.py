@@ -111,9 +111,11 @@ def backtest(rule: Rule, asking: Asking, start: datetime, end: datetime) -> Back
         QueryFailed: The store refused a question.
     """
     if isinstance(rule, BlindRule):
-        raise NotReplayable(f"{rule.name} is about the evaluator, not about calls")
+        raise NotReplayable(f"{rule.name} cannot be replayed: it is about the evaluator, not about calls")
     if isinstance(rule, LagRule | LossRule):
-        raise NotReplayable(f"{rule.name}: the store keeps only the latest report of each process")
+        raise NotReplayable(
+            f"{rule.name} cannot be replayed: the store keeps only the latest report of each process"
+        )
     step = _step(rule)
     life = _Life(rule)
     series = left_out = 0

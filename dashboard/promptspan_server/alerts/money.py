@@ -145,7 +145,9 @@ def _judge_crowd(
         return np.nan_to_num(y * np.log(times) + (y + k) * np.log((k + mu) / (k + times * mu)))
 
     count = len(spend.calls)
-    hourly = (part.reshape(count, -1, 60).sum(axis=2) for part in (spend.calls, spend.expected_calls))
+    hourly = (
+        part.reshape(count, MINUTES // 60, 60).sum(axis=2) for part in (spend.calls, spend.expected_calls)
+    )
     height, hour = cusum(evidence(*hourly))
     halves = (part[:, -_RECENT:].sum(axis=1, keepdims=True) for part in (spend.calls, spend.expected_calls))
     half = evidence(*halves)[:, 0]

@@ -1,5 +1,6 @@
 """`promptspan alerts backtest`: what a rule would have done."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -47,6 +48,7 @@ def backtest(
             except NotReplayable as error:
                 if rule is not None:
                     raise CommandError(str(error)) from error
+                print(error, file=sys.stderr, flush=True)
                 continue
             pages = sum(each.severity == "page" for each in found.firings)
             if form is Format.table:
