@@ -7,6 +7,7 @@ import random
 import time
 import zlib
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from ._encode import encode_request
 from ._http import HttpClient, HttpError
@@ -201,6 +202,5 @@ class OtlpSender:
 
 def _without_userinfo(url: str) -> str:
     """An address as it may be shown: what stands before the host or behind the path may be a password."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -125,6 +125,8 @@ def test_columns_of_consoles_are_read_as_they_are_meant() -> None:
     assert (searches.model, searches.usd, searches.what) == ("", Decimal("0.5"), "web search")
     with pytest.raises(BillError, match=r"costs\.csv, line 2: amounts in eur: only USD"):
         read_bill("openai", costs.replace("usd", "eur"), "costs.csv")
+    with pytest.raises(BillError, match=r"usage\.csv, line 2: .* smaller than what it contains"):
+        read_bill("openai", usage.replace("1000", "100"), "usage.csv")
     with pytest.raises(BillError, match=r"no column model \(or model_version.*\) among date, amount;"):
         read_bill("csv", "date,amount\n", "other.csv")
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from promptspan_server.analysis.cells import Cells
 
 MIN_CALLS = 200  # of a group, in a segment that may be named
-# Some hundred values, and ten thousand pairs of them: of either, chance names one in some hundred questions.
-MIN_Z = 4.25
-MIN_Z_OF_PAIRS = 5.0
+MIN_Z = 5.0
+# Of one value, which are fewer than pairs by a hundred. Costs scatter so much that too many would be named.
+MIN_Z_OF_RATES = 4.25
 _INSIDE = 1.0  # log changes of a segment are as large as this
 _OUTSIDE = 0.1  # and of the rest as this
 _ALIKE = 0.002  # segments whose calls differ by less than this share are the same
@@ -119,7 +119,7 @@ class Candidates:
         fewer = float(np.log(max(int((self.allowed & single).sum()), 1)))
         more = float(np.log(max(int((self.allowed & ~single).sum()), 1)))
         scores = inside + outside - np.where(single, fewer, more)
-        least = np.where(single, MIN_Z, MIN_Z_OF_PAIRS)
+        least = np.where(single & (self.cells.kind == "rate"), MIN_Z_OF_RATES, MIN_Z)
         stands_out = self.allowed & (np.abs(self.z) > least * np.sqrt(dispersion))
         if not stands_out.any():
             return None

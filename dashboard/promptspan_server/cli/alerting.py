@@ -66,18 +66,23 @@ def read_files(rules: Path | None) -> tuple[RuleBook, Destinations]:
     Raises:
         CommandError: A file says what it must not; the message names file and line.
     """
+    files, destinations = _open_files(rules)
+    return files.book, destinations
+
+
+def _open_files(rules: Path | None) -> tuple[RuleFiles, Destinations]:
     from promptspan_server.alerts.destinations.config import FILE, Destinations, read_destinations
     from promptspan_server.alerts.documents import DocumentError
-    from promptspan_server.alerts.rule_files import load_rules, rules_directory
+    from promptspan_server.alerts.rule_files import RuleFiles, rules_directory
 
     try:
         directory = rules_directory(rules)
-        book = load_rules(directory)
+        files = RuleFiles(directory)
         file = None if directory is None else directory / FILE
         found = read_destinations(file) if file is not None and file.is_file() else Destinations()
     except DocumentError as error:
         raise CommandError(str(error)) from error
-    return book, found
+    return files, found
 
 
 def budgets_of(store: Store) -> BudgetsAt:
@@ -114,17 +119,11 @@ def run(
     Raises:
         CommandError: Rules or destinations cannot be read; with `once`, the store cannot be asked.
     """
-    from promptspan_server.alerts.documents import DocumentError
     from promptspan_server.alerts.evaluator import Evaluator
-    from promptspan_server.alerts.rule_files import RuleFiles, rules_directory
     from promptspan_server.cli.connecting import tame_driver
     from promptspan_server.queries.connection import QueryFailed, Store, StoreUnreachable
 
-    _, destinations = read_files(rules)
-    try:
-        files = RuleFiles(rules_directory(rules))
-    except DocumentError as error:
-        raise CommandError(str(error)) from error
+    files, destinations = _open_files(rules)
     tame_driver()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     store = Store(dsn)

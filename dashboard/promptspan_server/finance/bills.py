@@ -262,6 +262,7 @@ def _csv(text: str, name: str) -> Iterator[BillLine]:
             for (whole, part), total in _PART_OF.items():
                 if found.get(whole) == total:
                     counts[whole] -= int(cell(part) or 0)
+            _no_less_than_nothing(counts.values())
             if cell(found.get("currency")):
                 _only_usd(cell(found["currency"]))
             model, what = cell(found["model"]), ""
@@ -297,6 +298,11 @@ def _decimal(value: Any) -> Decimal:
     if not number.is_finite():
         raise ValueError(f"{value!r} is no amount")
     return number
+
+
+def _no_less_than_nothing(counts: Iterable[int]) -> None:
+    if any(count < 0 for count in counts):
+        raise ValueError("a count of tokens is below 0, or smaller than what it contains")
 
 
 def _only_usd(currency: Any) -> None:

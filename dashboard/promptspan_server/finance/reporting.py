@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from promptspan_server.finance.currency import EXACT, rounded
+from promptspan_server.finance.currency import Conversion, exact_sum
 from promptspan_server.finance.ledger import dollars, nanos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
+    from decimal import Decimal
 
     from promptspan_server.finance.currency import ExchangeRates
     from promptspan_server.finance.ledger import LedgerRow
-
-_PLACES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +36,19 @@ class Reporting:
 def reporting(groups: Iterable[tuple[str, Iterable[LedgerRow]]], rates: ExchangeRates) -> Reporting:
     """Convert the cost of groups, of a ledger by days.
 
-    What rounding takes from one group is given to the next, so that each is within one unit of the twelfth
-    place of its own exact amount, and the sum is rounded once.
+    Each is within one unit of the twelfth place of its own exact amount, and the sum is rounded once.
 
     Raises:
         RatesError: There is no rate for a day with a cost.
     """
-    exact, given = Decimal(0), Decimal(0)
+    convert = Conversion(rates)
     found: dict[str, Decimal | None] = {}
     for name, rows in groups:
         days = _by_day(rows)
-        if not days:
-            found[name] = None
-            continue
-        for day, nano_usd in days.items():
-            exact = EXACT.add(exact, EXACT.multiply(dollars(nano_usd), rates.on(day)))
-        until = rounded(exact, _PLACES)
-        found[name] = EXACT.subtract(until, given)
-        given = until
-    known = any(amount is not None for amount in found.values())
-    return Reporting(rates.currency, given if known else None, found)
+        amounts = [convert(dollars(nano_usd), day)[1] for day, nano_usd in days.items()]
+        found[name] = exact_sum(amounts) if amounts else None
+    known = [amount for amount in found.values() if amount is not None]
+    return Reporting(rates.currency, exact_sum(known) if known else None, found)
 
 
 def _by_day(rows: Iterable[LedgerRow]) -> dict[date, int]:

@@ -87,14 +87,11 @@ def coverage(row: LedgerRow) -> str:
     return f"{wording.share(row.costed / row.calls)} of calls priced" if row.calls else "no calls"
 
 
-def converted(found: Spend, group: str | None = None) -> str:
-    """Write the cost of a group, or of all, in the reporting currency; empty without one."""
+def converted(found: Spend) -> str:
+    """Write the whole cost in the reporting currency; empty without one."""
     if found.reporting is None:
         return ""
-    amount = found.reporting.total if group is None else found.reporting.by_group[group]
-    if amount is None:
-        return wording.UNKNOWN
-    return f"{wording.usd(amount).replace('$', '', 1)} {found.reporting.currency}"
+    return f"{wording.usd(found.reporting.total).replace('$', '', 1)} {found.reporting.currency}"
 
 
 def signed(usd: Decimal) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promptspan_server.finance.allocation import Allocation
+    from promptspan_server.finance.currency import ExchangeRates
     from promptspan_server.finance.forecast import TooLittle
     from promptspan_server.queries.scope import Filter, TimeRange
 
@@ -70,7 +71,7 @@ def _content(whole: TimeRange, now: datetime, by: str, narrowed: Filter, allocat
     current, _ = so_far(whole, now)
     key = repr((current, by, where, allocation))
     try:
-        found, asked_at_s = _spend(whole, now, by, where, allocation)
+        found, asked_at_s = _spend(whole, now, by, where=where, allocation=allocation, key=key)
     except LedgerTooLarge as error:
         panels.heading("This month has too many groups to be shown so")
         st.text(str(error))
@@ -101,22 +102,25 @@ def _spend(
     whole: TimeRange,
     now: datetime,
     by: str,
+    *,
     where: Sequence[tuple[str, str]],
     allocation: Allocation,
+    key: str,
 ) -> tuple[Spend, float]:
-    current, _ = so_far(whole, now)
-    key = repr((current, by, where, allocation))
-    try:
-        exchange = load_rates()
-        rates = exchange.sha256 if exchange is not None else ""
+    """Read the month, in US dollars alone if the exchange rates cannot be taken, which is said."""
+
+    def found(exchange: ExchangeRates | None) -> tuple[Spend, float]:
         return cache.computed(
-            f"spend {rates} {key}",
+            f"spend {exchange.sha256 if exchange else ''} {key}",
             lambda: read_spend(cache, whole, now, by, allocation, where=where, exchange=exchange),
         )
+
+    try:
+        return found(load_rates())
     except RatesError as error:
         panels.heading("The reporting currency cannot be shown; amounts are in US dollars alone")
         st.text(str(error))
-    return cache.computed(f"spend  {key}", lambda: read_spend(cache, whole, now, by, allocation, where=where))
+    return found(None)
 
 
 def _parts(found: Spend, scope: Scope, asked_at_s: float) -> None:
