@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from promptspan_server.analysis.changes import Settings, with_changes
-from promptspan_server.analysis.drift import Finding, Wanted, find_drift
+from promptspan_server.analysis.drift import find_drift
 from promptspan_server.analysis.drift_words import sentence, summary
+from promptspan_server.analysis.findings import Finding, Wanted
 from promptspan_server.analysis.observed import HOUR_S, Means, Observed, Rates, Who
 from promptspan_server.store.markers import Marker
 

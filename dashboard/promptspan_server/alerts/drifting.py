@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from promptspan_server.alerts.reading import Evaluation, Reading, named
 from promptspan_server.alerts.shares import BAD, GOOD
-from promptspan_server.analysis.drift import Wanted, find_drift
+from promptspan_server.analysis.drift import find_drift
 from promptspan_server.analysis.drift_words import sentence
+from promptspan_server.analysis.findings import Wanted
 from promptspan_server.analysis.observed import read_observed
 from promptspan_server.queries.drift import VersionHours
 from promptspan_server.queries.scope import TimeRange

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from promptspan_server.analysis.arms import Floats
-    from promptspan_server.analysis.drift import Drift, Finding
+    from promptspan_server.analysis.findings import Drift, Finding
     from promptspan_server.queries.connection import Store
     from promptspan_server.queries.drift import VersionHours
     from promptspan_server.store.markers import Marker

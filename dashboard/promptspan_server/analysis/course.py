@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from promptspan_server.analysis.arms import Floats
-    from promptspan_server.analysis.drift import Finding
+    from promptspan_server.analysis.findings import Finding
     from promptspan_server.analysis.observed import Observed
 
 _BEFORE_H = 7 * 24

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptspan_server.analysis.changes import Change
-    from promptspan_server.analysis.drift import Drift, Finding
+    from promptspan_server.analysis.findings import Drift, Finding
 
 _VERBS = {
     "latency": ("answers {} slower", "answers {} faster"),

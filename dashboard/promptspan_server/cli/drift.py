@@ -7,7 +7,7 @@ import typer
 from promptspan_server.cli.options import DsnOption, Format, FormatOption
 
 if TYPE_CHECKING:
-    from promptspan_server.analysis.drift import Drift, Finding
+    from promptspan_server.analysis.findings import Drift, Finding
     from promptspan_server.queries.connection import Store
     from promptspan_server.queries.scope import Filter, TimeRange
 
@@ -55,7 +55,7 @@ def drift(  # noqa: PLR0917
     """
     from datetime import timedelta
 
-    from promptspan_server.analysis.drift import Wanted
+    from promptspan_server.analysis.findings import Wanted
     from promptspan_server.cli.comparing import time_range
     from promptspan_server.cli.connecting import chosen_dsn, tame_driver
     from promptspan_server.cli.failure import CommandError

@@ -13,7 +13,7 @@ from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ct
 
 from promptspan_server.analysis.changes import explained
 from promptspan_server.analysis.compare import Comparison, compare
-from promptspan_server.analysis.drift import Drift, Wanted, find_drift
+from promptspan_server.analysis.drift import find_drift
 from promptspan_server.analysis.locate import Located, locate
 from promptspan_server.analysis.observed import Observed, read_observed
 from promptspan_server.analysis.places import Place, places
@@ -34,6 +34,7 @@ from promptspan_server.queries.health import PriceBook
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from promptspan_server.analysis.findings import Drift, Wanted
     from promptspan_server.queries.arms import ArmsOf
     from promptspan_server.queries.drift import VersionHours
     from promptspan_server.queries.query import Query

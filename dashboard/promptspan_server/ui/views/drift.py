@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from promptspan_server.analysis.course import course_of
-from promptspan_server.analysis.drift import Wanted
 from promptspan_server.analysis.drift_words import (
     amount,
     change,
@@ -20,6 +19,7 @@ from promptspan_server.analysis.drift_words import (
     summary,
     when,
 )
+from promptspan_server.analysis.findings import Wanted
 from promptspan_server.queries.calls import CallRow, CallSearch
 from promptspan_server.queries.choices import Choices
 from promptspan_server.queries.connection import QueryFailed
@@ -37,7 +37,7 @@ from promptspan_server.ui.window import PARAMETER, Window, interval, read_window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptspan_server.analysis.drift import Finding
+    from promptspan_server.analysis.findings import Finding
     from promptspan_server.analysis.observed import Observed
 
 _DEFAULT = "7d"
