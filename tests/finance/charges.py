@@ -139,7 +139,7 @@ def charges_of(
     from dataclasses import replace
 
     from promptspan_server.finance.currency import Conversion
-    from promptspan_server.finance.focus import COLUMNS
+    from promptspan_server.finance.focus_columns import COLUMNS
 
     terms = TERMS if rates is None else replace(TERMS, currency=rates.currency, convert=Conversion(rates))
     made = Charges(RATES, terms)

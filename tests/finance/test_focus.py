@@ -10,7 +10,8 @@ from hypothesis import given
 
 from finance.charges import LEDGERS, RATES, TERMS, charges_of, group
 from promptspan_server.finance.currency import parse_rates
-from promptspan_server.finance.focus import COLUMNS, Charges
+from promptspan_server.finance.focus import Charges
+from promptspan_server.finance.focus_columns import COLUMNS
 
 if TYPE_CHECKING:
     from promptspan_server.finance.ledger import LedgerRow

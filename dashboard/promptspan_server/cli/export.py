@@ -45,7 +45,7 @@ def focus(
     from promptspan_server.cli.finance_failures import said
     from promptspan_server.cli.finance_files import read_basis, read_month
     from promptspan_server.finance.closed import revisions, up_to
-    from promptspan_server.finance.focus import SPEC
+    from promptspan_server.finance.focus_columns import SPEC
     from promptspan_server.finance.focus_export import export_closed, export_open
     from promptspan_server.queries.connection import Store
 

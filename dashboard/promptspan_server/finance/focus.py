@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from promptspan_server.finance.currency import Conversion
     from promptspan_server.finance.ledger import LedgerRow
 
-SPEC: Final = "1.2"
 GROUPING: Final = (
     "day",
     "provider",
@@ -48,73 +47,6 @@ GROUPING: Final = (
 
 TAGGED: Final = ("feature", "service", "environment", "tenant", "tags", "team", "cost_centre", "product")
 """Keys of a group that are tags, where they are set; the last three come from allocation rules."""
-
-COLUMNS: Final[Mapping[str, str]] = {
-    "BilledCost": "money",
-    "BillingAccountId": "text",
-    "BillingAccountName": "text",
-    "BillingCurrency": "text",
-    "BillingPeriodEnd": "time",
-    "BillingPeriodStart": "time",
-    "ChargeCategory": "text",
-    "ChargeClass": "text",
-    "ChargeDescription": "text",
-    "ChargeFrequency": "text",
-    "ChargePeriodEnd": "time",
-    "ChargePeriodStart": "time",
-    "CommitmentDiscountStatus": "text",
-    "ConsumedQuantity": "quantity",
-    "ConsumedUnit": "text",
-    "ContractedCost": "money",
-    "ContractedUnitPrice": "price",
-    "EffectiveCost": "money",
-    "InvoiceId": "text",
-    "InvoiceIssuerName": "text",
-    "ListCost": "money",
-    "ListUnitPrice": "price",
-    "PricingCategory": "text",
-    "PricingCurrency": "text",
-    "PricingCurrencyContractedUnitPrice": "price",
-    "PricingCurrencyEffectiveCost": "money",
-    "PricingCurrencyListUnitPrice": "price",
-    "PricingQuantity": "quantity",
-    "PricingUnit": "text",
-    "ProviderName": "text",
-    "PublisherName": "text",
-    "ServiceCategory": "text",
-    "ServiceName": "text",
-    "ServiceSubcategory": "text",
-    "SkuId": "text",
-    "SkuMeter": "text",
-    "SkuPriceDetails": "text",
-    "SkuPriceId": "text",
-    "SubAccountId": "text",
-    "SubAccountName": "text",
-    "Tags": "text",
-    "x_CostBasis": "text",
-    "x_FxRate": "price",
-    "x_PriceBookVersion": "text",
-    "x_PromptName": "text",
-    "x_PromptVersion": "text",
-    "x_RateId": "text",
-    "x_ReportingCost": "money",
-    "x_ReportingCurrency": "text",
-    "x_Requests": "count",
-    "x_Revision": "count",
-}
-"""Name and kind of every column, in order: of money, prices and quantities every digit counts."""
-
-UNCHARGED_COLUMNS: Final[Mapping[str, str]] = {
-    "ChargePeriodStart": "time",
-    "ProviderName": "text",
-    "Model": "text",
-    "Reason": "text",
-    "Requests": "count",
-    **{f"{''.join(part.title() for part in name.split('_'))}Tokens": "count" for name in METER_NAMES},
-    "PromptName": "text",
-    "PromptVersion": "text",
-    "Tags": "text",
-}
 
 _MILLION: Final = 6
 _DAY: Final = timedelta(days=1)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from promptspan_server.finance.charge_source import groups, rates_used
 from promptspan_server.finance.closed import frozen_basis
 from promptspan_server.finance.currency import EXACT, Conversion
-from promptspan_server.finance.focus import COLUMNS, UNCHARGED_COLUMNS, Charges, Terms
+from promptspan_server.finance.focus import Charges, Terms
+from promptspan_server.finance.focus_columns import COLUMNS, UNCHARGED_COLUMNS
 from promptspan_server.finance.ledger import COUNTS, dollars, nanos
 from promptspan_server.finance.table_files import Table, writing
 from promptspan_server.queries.query import Query
