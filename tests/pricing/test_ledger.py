@@ -59,8 +59,9 @@ def assert_sums_are_the_calls(executor: Executor, since: datetime, until: dateti
     read = executor.rows(
         f"SELECT hour, {groups}, sum(calls), sum(errors), sum(flagged), sum(cost_calls), sum(no_usage_calls),"
         " sum(cost_usd), max(cost_usd_max), sum(input_tokens), max(duration_ms_max), min(first_call),"
-        " max(last_call), sumMap(duration_hist), sumMap(flags), sumMap(finish_reasons), sumMap(settings),"
-        " sum(cost_log_calls), sum(latency_log_sum), sum(output_log_sumsq), sum(cost_log_sumsq)"
+        " max(last_call), sumMap(duration_hist), sumMap(flags), sumMap(finish_reasons),"
+        " sumMap(settings), sumMap(models), sum(cost_log_calls),"
+        " sum(latency_log_sum), sum(output_log_sumsq), sum(cost_log_sumsq)"
         f" FROM prompt_hours(since = {bounds[0]}, until = {bounds[1]}) GROUP BY hour, {groups} ORDER BY ALL",
         where,
     )
@@ -71,9 +72,12 @@ def assert_sums_are_the_calls(executor: Executor, since: datetime, until: dateti
         " max(ts), sumMap(map(toUInt16(floor(log2(duration_ms + 1) * 8)), toUInt64(1))),"
         " sumMap(CAST((safety_flags, arrayMap(f -> 1, safety_flags)), 'Map(String, UInt64)')),"
         " sumMap(CAST((finish_reasons, arrayMap(f -> 1, finish_reasons)), 'Map(String, UInt64)')),"
-        r" sumMap(map(concat('provider=', provider, '\nprice=', rate_id, '\ntemplate=', template_hash,"
+        r" sumMap(map(concat('provider=', provider, '\nprice=', if(cost_usd IS NULL, '', rate_id),"
+        r" '\ntemplate=', template_hash,"
         r" if(attributes['gen_ai.request.temperature'] = '', '',"
         r" '\ngen_ai.request.temperature=' || attributes['gen_ai.request.temperature'])), toUInt64(1))),"
+        " sumMapIf(map(if(response_model != '', response_model, request_model), toUInt64(1)),"
+        " response_model != '' OR status = 'ok'),"
         " countIf(cost_usd > 0),"
         " sumIf(log(duration_ms + 1), status = 'ok'), sum(ifNull(pow(log(output_tokens + 1), 2), 0)),"
         " sum(ifNull(pow(log(toFloat64(cost_usd) * 1e9 + 1), 2), 0))"
@@ -383,6 +387,22 @@ def test_the_histograms_count_every_call_once(priced_store: Executor) -> None:
     )
     assert hist == {0: 1, 8: 1, 27: 1, 63: 2, 126: 1}
     assert sum(ttft.values()) == ttft_calls == 3
+
+
+def test_a_call_without_an_answer_says_nothing_of_answering_models_and_prices(priced_store: Executor) -> None:
+    answered = Call(request_model="gpt-4o", response_model="gpt-4o-2024-08-06")
+    failed = Call(
+        request_model="gpt-4o", status="error", input_tokens=None, output_tokens=None, span_id="f" * 16
+    )
+    add(priced_store, [answered, failed])
+    assert_sums_are_the_calls(priced_store, NOON, NOON + timedelta(hours=2))  # of an open hour
+    settle(priced_store)
+    let_five_minutes_pass(priced_store)
+    recompute(priced_store, interval_s=0)
+    assert priced_store.rows("SELECT sumMap(models) FROM prompt_hour_rows FINAL") == [
+        ({"gpt-4o-2024-08-06": 1},)
+    ]
+    assert_sums_are_the_calls(priced_store, NOON, NOON + timedelta(hours=2))
 
 
 def test_only_billable_calls_are_in_the_ledger(priced_store: Executor) -> None:

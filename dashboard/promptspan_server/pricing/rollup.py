@@ -43,7 +43,8 @@ _PROMPT_MEASURES = {
     "estimated": "sum(l.estimated)",
     "flagged": "sum(l.flagged)",
     "flags": "sumMap(l.flags)",
-    "models": "sumMap(map(if(l.response_model != '', l.response_model, l.request_model), l.calls))",
+    "models": "sumMap(if(l.response_model = '' AND l.status != 'ok', map(),"
+    " map(if(l.response_model != '', l.response_model, l.request_model), l.calls)))",
     "input_calls": "sum(l.input_calls)",
     "output_calls": "sum(l.output_calls)",
     "input_tokens": "sum(l.input_tokens)",
@@ -68,7 +69,8 @@ _PROMPT_MEASURES = {
     "cost_log_sum": "sum(l.cost_log_sum)",
     "cost_log_sumsq": "sum(l.cost_log_sumsq)",
     "finish_reasons": "sumMap(l.finish_reasons)",
-    "settings": r"sumMap(CAST((arrayMap(made -> concat('provider=', l.provider, '\nprice=', l.rate_id, '\n',"
+    "settings": r"sumMap(CAST((arrayMap(made -> concat('provider=', l.provider, '\nprice=',"
+    r" if(l.price_status IN ('priced', 'reported'), l.rate_id, ''), '\n',"
     " made), mapKeys(l.settings)), mapValues(l.settings)), 'Map(LowCardinality(String), UInt64)'))",
     "first_call": "min(l.first_call)",
     "last_call": "max(l.last_call)",
