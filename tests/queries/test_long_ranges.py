@@ -135,7 +135,8 @@ def test_a_version_is_named_with_its_flags_and_models_the_most_frequent_first(li
     row = live.reader.ask(Versions(SCOPE)).rows[0]
     mine = f"{WHERE} AND prompt_name = '{row.prompt}' AND prompt_version = '{row.version}'"
     models = live.writer.query(
-        f"SELECT request_model, count() FROM llm_costs WHERE {mine} GROUP BY 1"
+        "SELECT if(response_model != '', response_model, request_model), count() FROM llm_costs"
+        f" WHERE {mine} AND (response_model != '' OR status = 'ok') GROUP BY 1"
     ).result_rows
     counts = Counter(dict(models))
     assert [counts[name] for name in row.models] == sorted(counts.values(), reverse=True)
