@@ -345,6 +345,20 @@ def test_a_price_change_recomputes_the_hours_with_calls_that_it_prices(store: Ex
     assert_ledger_is_exact(store)
 
 
+def test_a_price_without_a_date_recomputes_the_hours_of_every_year(store: Executor) -> None:
+    years = (2001, 2019, 2026)
+    add(store, [Call(ts=datetime(year, 6, 3, 8, 30, tzinfo=timezone.utc)) for year in years])
+    sync_prices(store)
+    settle(store)
+    store.command("TRUNCATE TABLE hour_states")  # what was computed lately would be marked anyway
+    import_prices(store, "discounts: [{provider: openai, percent: 50}]")
+    assert store.rows("SELECT hour FROM hour_states FINAL ORDER BY hour") == [
+        (datetime(year, 6, 3, 8, tzinfo=timezone.utc),) for year in years
+    ]
+    settle(store)
+    assert_ledger_is_exact(store)
+
+
 def test_hours_whose_calls_have_expired_keep_what_they_cost(priced_store: Executor) -> None:
     add(priced_store, [Call()])
     settle(priced_store)

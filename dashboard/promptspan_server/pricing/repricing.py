@@ -43,7 +43,7 @@ FROM
     FROM hourly_rows FINAL
 ) AS h
 INNER JOIN ({_CHANGED_STRETCHES}) AS changed ON changed.name_key = h.name_key
-WHERE h.hour > changed.since - INTERVAL 1 HOUR AND h.hour < changed.until
+WHERE h.hour + INTERVAL 1 HOUR > changed.since AND h.hour < changed.until
 """  # noqa: S608 - constants of this module
 
 # Hours that are being computed while the book changes may have been read with the old one.
