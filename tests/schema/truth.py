@@ -15,6 +15,13 @@ PROVIDERS = {
     "responses": "openai",
     "embeddings": "openai",
     "messages": "anthropic",
+    "gemini": "gcp.gemini",
+    "converse": "aws.bedrock",
+    "invoke": "aws.bedrock",
+    "mistral": "mistral_ai",
+    "groq": "groq",
+    "ollama": "ollama",
+    "cohere": "cohere",
 }
 USAGE = {
     "input_tokens": "input",
@@ -43,6 +50,10 @@ COLUMNS = (
     *USAGE,
 )
 _OPERATIONS = {"completions": "text_completion", "embeddings": "embeddings"}
+# Answers without an id of their own.
+_NAMELESS = {"embeddings", "converse", "ollama"}
+# Gemini stops for a call of a tool as for anything.
+_REASONS = {("gemini", "tool_calls"): "stop"}
 _HOSTS = {"azure": "azure.ai.openai", "azure_stream": "azure.ai.openai", "openrouter": "openrouter"}
 
 
@@ -67,6 +78,8 @@ def differences(truth: Json, row: Json) -> Json:
             and float(said) == wanted
         ):
             continue
+        if column == "operation" and {said, wanted} == {"generate_content", "chat"}:
+            continue  # the conventions have a name of its own for Google's
         if column == "status" and wanted == "incomplete" and said in {"error", "cancelled"}:
             continue
         found[column] = None if said in (None, "", []) else said
@@ -89,10 +102,10 @@ def _expected(scenario: str, capture: Json, call: Json) -> Json:
         "provider": _HOSTS.get(scenario, PROVIDERS.get(api, "")),
         "request_model": call["model"],
         "response_model": "" if failed else reply["model"].lower(),
-        "response_id": "" if failed or api == "embeddings" else call["response_id"],
+        "response_id": "" if failed or api in _NAMELESS else call["response_id"],
         "finish_reasons": []
         if failed or ended or operation == "embeddings"
-        else [reply["finish"]] * reply["choices"],
+        else [_REASONS.get((api, reply["finish"]), reply["finish"])] * reply["choices"],
         "streaming": call["stream"],
         "status": "error" if failed else "incomplete" if ended else "ok",
         "reported_cost_usd": reply["cost_usd"],
@@ -102,7 +115,7 @@ def _expected(scenario: str, capture: Json, call: Json) -> Json:
     if not (ended and api == "messages"):  # Anthropic's streams tell the input at their beginning
         truth["usage_source"] = "provider" if known else "missing"
         truth |= {column: reply[field] if known else None for column, field in USAGE.items()}
-    if api == "messages":
+    if api in {"messages", "invoke"}:
         truth["reasoning_tokens"] = None  # not in Anthropic's usage
     if operation == "embeddings" and known:
         truth["output_tokens"] = 0

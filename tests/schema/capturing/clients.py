@@ -15,7 +15,11 @@ class Clients:
 
     def __init__(self, double: Double, *, openai_module: str = "openai") -> None:
         self.double = double
-        self._openai = use(openai_module)
+        self._module = openai_module
+
+    @property
+    def _openai(self) -> Any:
+        return use(self._module)
 
     def openai(self, retries: int = 0, **options: Any) -> Any:
         return self._openai.OpenAI(

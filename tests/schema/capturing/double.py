@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from schema.capturing import replies as say
+from schema.capturing import replies_of_others as others
 from schema.capturing.replies import Json, Reply
 
 if TYPE_CHECKING:
@@ -22,6 +25,27 @@ _IDS = {
     "messages": "msg_",
     "embeddings": "",
 }
+
+
+# How paths end: the API, and whether it streams where the body does not say so.
+_PATHS: dict[str, tuple[str, bool | None]] = {
+    "/mistral/v1/chat/completions": ("mistral", None),
+    "/groq/openai/v1/chat/completions": ("groq", None),
+    "/v2/chat": ("cohere", None),
+    "/api/chat": ("ollama", None),
+    "/chat/completions": ("chat", None),
+    "/completions": ("completions", None),
+    "/responses": ("responses", None),
+    "/embeddings": ("embeddings", None),
+    "/messages": ("messages", None),
+    "/invoke": ("invoke", False),
+    "/converse": ("converse", False),
+    "/converse-stream": ("converse", True),
+    ":generateContent": ("gemini", False),
+    ":streamGenerateContent": ("gemini", True),
+}
+_MODEL = re.compile(r"/models?/(.+?)(?:/(?:invoke|converse|converse-stream)|:(?:g|streamG)enerateContent)$")
+_TYPES = {"converse": "application/vnd.amazon.eventstream", "ollama": "application/x-ndjson"}
 
 
 class Double:
@@ -73,23 +97,16 @@ class Double:
         path = handler.path.split("?")[0]
         reply = self._script.popleft() if self._script else Reply()
         self._serial += 1
-        api = next(
-            (
-                name
-                for name in ("completions", "responses", "embeddings", "messages")
-                if path.endswith(f"/{name}")
-            ),
-            path,
-        )
-        if path.endswith("/chat/completions"):
-            api = "chat"
+        api, streams = next((told for end, told in _PATHS.items() if path.endswith(end)), (path, None))
         response_id = f"{_IDS.get(api, 'r-')}{self.seed}{self._serial:02d}"
-        stream = bool(body.get("stream"))
+        # Ollama streams unless told otherwise.
+        stream = bool(body.get("stream", api == "ollama")) if streams is None else streams
+        named = _MODEL.search(unquote(path))
         record: Json = {
             "api": api,
             "response_id": response_id,
             "reply": reply,
-            "model": body.get("model", ""),
+            "model": named[1] if named else body.get("model", ""),
             "stream": stream,
             "body": body,
             "sent_usage": False,
@@ -105,19 +122,32 @@ class Double:
         options: Json = body.get("stream_options") or {}
         told = api != "chat" or bool(options.get("include_usage"))
         record["told"] = told and reply.tells_usage
-        events = {
+        self._stream(handler, self._packets(api, reply, response_id, told=told), record)
+
+    @staticmethod
+    def _packets(api: str, reply: Reply, response_id: str, *, told: bool) -> list[bytes]:
+        if api == "converse":
+            return others.converse_events(reply)
+        events: list[Json] = {
             "chat": lambda: say.chat_chunks(reply, response_id, include_usage=told),
+            "mistral": lambda: others.chat_chunks(reply, response_id),
+            "groq": lambda: others.chat_chunks(reply, response_id, usage_in="x_groq"),
             "responses": lambda: say.response_events(reply, response_id),
             "messages": lambda: say.message_events(reply, response_id),
+            "gemini": lambda: others.gemini_chunks(reply, response_id),
+            "ollama": lambda: others.ollama_chunks(reply),
+            "cohere": lambda: others.cohere_events(reply, response_id),
         }[api]()
-        named = api in {"messages", "responses"}
+        if api == "ollama":
+            return [json.dumps(event).encode() + b"\n" for event in events]
+        named = api in {"messages", "responses", "cohere"}
         lines = [
             (f"event: {event['type']}\n" if named else "") + f"data: {json.dumps(event)}\n\n"
             for event in events
         ]
-        if not named:
+        if api in {"chat", "mistral", "groq"}:
             lines.append("data: [DONE]\n\n")
-        self._stream(handler, [line.encode() for line in lines], reply, record)
+        return [line.encode() for line in lines]
 
     @staticmethod
     def _body(api: str, reply: Reply, response_id: str, body: Json) -> Json:
@@ -125,11 +155,18 @@ class Double:
             asked: Any = body.get("input")
             count = len(asked) if isinstance(asked, list) else 1  # pyright: ignore[reportUnknownArgumentType]
             return say.embeddings(reply, count, body.get("encoding_format", "float"))
+        if api in {"converse", "ollama"}:  # without an id
+            return others.converse(reply) if api == "converse" else others.ollama(reply)
         return {
             "chat": say.chat_completion,
+            "mistral": say.chat_completion,
+            "groq": say.chat_completion,
             "completions": say.text_completion,
             "responses": say.response,
             "messages": say.message,
+            "invoke": say.message,
+            "gemini": others.gemini,
+            "cohere": others.cohere,
         }[api](reply, response_id)
 
     @staticmethod
@@ -143,11 +180,10 @@ class Double:
         handler.wfile.write(data)
 
     @staticmethod
-    def _stream(
-        handler: BaseHTTPRequestHandler, packets: Sequence[bytes], reply: Reply, record: Json
-    ) -> None:
+    def _stream(handler: BaseHTTPRequestHandler, packets: Sequence[bytes], record: Json) -> None:
+        reply: Reply = record["reply"]
         handler.send_response(200)
-        handler.send_header("content-type", "text/event-stream")
+        handler.send_header("content-type", _TYPES.get(record["api"], "text/event-stream"))
         handler.send_header("transfer-encoding", "chunked")
         handler.end_headers()
         handler.close_connection = True

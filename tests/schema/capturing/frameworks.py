@@ -28,6 +28,7 @@ from schema.capturing.other_calls import (
     STRANDS,
     azure_tracing,
 )
+from schema.capturing.provider_calls import BEDROCK, COHERE, GOOGLE, GROQ, MISTRAL, OLLAMA, PROVIDERS
 from schema.capturing.using import use
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ def instrument(*names: str) -> Callable[[Any, Any], None]:
             getattr(use(module), kind)().instrument(tracer_provider=provider)
 
     return install
+
+
+def openlit(_provider: Any, _exporter: Any) -> None:
+    use("openlit").init(
+        application_name="inbox", environment="test", disable_metrics=True, disable_batch=True
+    )
 
 
 def _nothing(_provider: Any, _exporter: Any) -> None:
@@ -206,4 +213,82 @@ FRAMEWORKS: dict[str, dict[str, Any]] = {
         "crewai", instrument("opentelemetry.instrumentation.crewai:CrewAIInstrumentor"), CREWAI, "crewai"
     ),
     "azure-ai-inference__own": _setup("azinf", azure_tracing, AZURE_INFERENCE, "azure-ai-inference"),
+    "google__genai": _setup(
+        "google2",
+        instrument("opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor"),
+        GOOGLE,
+        "google-genai",
+        "opentelemetry-instrumentation-google-genai",
+    ),
+    "google__genai_latest": _setup(
+        "google2",
+        instrument("opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor"),
+        GOOGLE,
+        "google-genai",
+        "opentelemetry-instrumentation-google-genai",
+        **_LATEST,
+    ),
+    "google__openllmetry": _setup(
+        "google",
+        instrument("opentelemetry.instrumentation.google_generativeai:GoogleGenerativeAiInstrumentor"),
+        GOOGLE,
+        "google-genai",
+        "opentelemetry-instrumentation-google-generativeai",
+    ),
+    "google__openinference": _setup(
+        "google",
+        instrument("openinference.instrumentation.google_genai:GoogleGenAIInstrumentor"),
+        GOOGLE,
+        "google-genai",
+        "openinference-instrumentation-google-genai",
+    ),
+    "bedrock__genai": _setup(
+        "bedrock",
+        instrument("opentelemetry.instrumentation.botocore:BotocoreInstrumentor"),
+        BEDROCK,
+        "boto3",
+        "opentelemetry-instrumentation-botocore",
+    ),
+    "bedrock__openllmetry": _setup(
+        "bedrock",
+        instrument("opentelemetry.instrumentation.bedrock:BedrockInstrumentor"),
+        BEDROCK,
+        "boto3",
+        "opentelemetry-instrumentation-bedrock",
+    ),
+    "bedrock__openinference": _setup(
+        "bedrock",
+        instrument("openinference.instrumentation.bedrock:BedrockInstrumentor"),
+        BEDROCK,
+        "boto3",
+        "openinference-instrumentation-bedrock",
+    ),
+    "providers__openllmetry": _setup(
+        "others1",
+        instrument(
+            "opentelemetry.instrumentation.mistralai:MistralAiInstrumentor",
+            "opentelemetry.instrumentation.groq:GroqInstrumentor",
+            "opentelemetry.instrumentation.ollama:OllamaInstrumentor",
+            "opentelemetry.instrumentation.cohere:CohereInstrumentor",
+        ),
+        MISTRAL | GROQ | OLLAMA | COHERE,
+        "mistralai",
+        "groq",
+        "ollama",
+        "cohere",
+        "opentelemetry-instrumentation-mistralai",
+    ),
+    "providers__openinference": _setup(
+        "others",
+        instrument(
+            "openinference.instrumentation.mistralai:MistralAIInstrumentor",
+            "openinference.instrumentation.groq:GroqInstrumentor",
+        ),
+        MISTRAL | GROQ,
+        "mistralai",
+        "groq",
+        "openinference-instrumentation-mistralai",
+        "openinference-instrumentation-groq",
+    ),
+    "providers__openlit": _setup("openlit2", openlit, PROVIDERS, "openlit"),
 }

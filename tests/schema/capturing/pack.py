@@ -1,5 +1,7 @@
 """Packs what `run` wrote into the file that the tests read: `python -m schema.capturing.pack OUT_FOLDER`.
 
+Set-ups that the folder does not have stay as they are.
+
 Ids and times count from the beginning of a capture, so that the file depends on the instrumentations alone.
 """
 
@@ -28,7 +30,8 @@ _PLACE = re.compile(r"/(?:tmp|home|root|usr|work)/[^\s\"']*")
 
 
 def main() -> None:
-    setups = {path.stem: _setup(path) for path in sorted(Path(sys.argv[1]).glob("*.json"))}
+    setups: dict[str, Any] = json.loads(lzma.decompress(PACKED.read_bytes())) if PACKED.exists() else {}
+    setups |= {path.stem: _setup(path) for path in sorted(Path(sys.argv[1]).glob("*.json"))}
     text = json.dumps({name: setup for name, setup in setups.items() if setup["captures"]}, sort_keys=True)
     PACKED.write_bytes(lzma.compress(text.encode(), preset=9))
     sys.stdout.write(f"{len(setups)} set-ups, {len(text):,} bytes, packed {PACKED.stat().st_size:,}\n")

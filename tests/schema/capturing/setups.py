@@ -48,12 +48,6 @@ def _nothing(_provider: Any, _exporter: Any) -> None:
     pass
 
 
-def _openlit(provider: Any, exporter: Any) -> None:
-    use("openlit").init(
-        application_name="inbox", environment="test", disable_metrics=True, disable_batch=True
-    )
-
-
 def _langfuse(provider: Any, exporter: Any) -> None:
     options: dict[str, Any] = {
         "public_key": "pk",
@@ -159,7 +153,7 @@ SETUPS: dict[str, Setup] = {
         SDKS,
         _NO_NATIVE | {"OPENINFERENCE_HIDE_INPUTS": "true", "OPENINFERENCE_HIDE_OUTPUTS": "true"},
     ),
-    "openlit__default": Setup("openlit", _openlit, ("openlit",), SDKS, _NO_NATIVE),
+    "openlit__default": Setup("openlit", frameworks.openlit, ("openlit",), SDKS, _NO_NATIVE),
     "langfuse__openai_dropin": Setup(
         "langfuse5", _langfuse, ("langfuse",), OPENAI, openai_module="langfuse.openai"
     ),
@@ -202,7 +196,7 @@ SETUPS: dict[str, Setup] = {
     ),
     "pair__openlit_langfuse": Setup(
         "multilit",
-        _both(_openlit, _langfuse),
+        _both(frameworks.openlit, _langfuse),
         ("langfuse", "openlit"),
         OPENAI,
         openai_module="langfuse.openai",
@@ -218,14 +212,14 @@ SETUPS: dict[str, Setup] = {
     ),
     "pair__openlit_openllmetry": Setup(
         "multilit",
-        _both(_openlit, _OLLM),
+        _both(frameworks.openlit, _OLLM),
         ("openlit", "opentelemetry-instrumentation-openai"),
         SDKS,
         _NO_NATIVE,
     ),
     "pair__openlit_openinference": Setup(
         "multilit",
-        _both(_OI, _openlit),
+        _both(_OI, frameworks.openlit),
         ("openlit", "openinference-instrumentation-openai"),
         SDKS,
         _NO_NATIVE,

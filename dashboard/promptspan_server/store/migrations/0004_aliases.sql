@@ -50,6 +50,7 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('gen_ai.request.stream', 'streaming', 20),
     ('gen_ai.response.model', 'response_model', 20),
     ('gen_ai.response.id', 'response_id', 20),
+    ('rpc.method', 'streaming', 29), -- ConverseStream of Bedrock
     ('gen_ai.response.finish_reasons', 'finish_reasons', 20),
     ('gen_ai.response.time_to_first_chunk', 'first_chunk_s', 20),
     ('gen_ai.usage.input_tokens', 'input_tokens', 20),
@@ -520,6 +521,15 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
 INSERT INTO value_aliases (field, value, canonical) VALUES
     -- input_tokens of Anthropic's API as it is: cache reads and writes are not in it.
     ('scope', 'openlit.instrumentation.anthropic', 'excludes_cache estimates_streams'),
+    -- inputTokens of Bedrock's Converse, likewise.
+    ('scope', 'openlit.instrumentation.bedrock', 'excludes_cache'),
+    ('scope', 'opentelemetry.instrumentation.bedrock', 'excludes_cache'),
+    ('scope', 'opentelemetry.instrumentation.botocore.bedrock-runtime', 'excludes_cache'),
+    -- candidatesTokenCount of Gemini's API as it is: thoughts are not in it.
+    ('scope', 'openlit.instrumentation.google_ai_studio', 'excludes_reasoning'),
+    ('scope', 'openlit.instrumentation.vertexai', 'excludes_reasoning'),
+    ('scope', 'opentelemetry.instrumentation.google_generativeai', 'excludes_reasoning'),
+    ('scope', 'opentelemetry.instrumentation.vertexai', 'excludes_reasoning'),
     -- Counts words of a stream without usage and does not say so.
     ('scope', 'openlit.instrumentation.openai', 'estimates_streams'),
     ('scope', 'litellm', 'estimates_streams'),
@@ -547,6 +557,13 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
     ('finish_reason', 'finish_reason_stop', 'stop'),
     ('finish_reason', 'finishreason.stop', 'stop'),
     ('finish_reason', 'finishreason.length', 'length'),
+    ('finish_reason', 'finishreason.max_tokens', 'length'),
+    ('finish_reason', 'finishreason.safety', 'content_filter'),
+    ('finish_reason', 'finishreason.recitation', 'content_filter'),
+    ('finish_reason', 'finishreason.blocklist', 'content_filter'),
+    ('finish_reason', 'finishreason.prohibited_content', 'content_filter'),
+    ('finish_reason', 'finishreason.spii', 'content_filter'),
+    ('finish_reason', 'finishreason.image_safety', 'content_filter'),
     ('finish_reason', 'finishreason.tool_calls', 'tool_calls'),
     ('finish_reason', 'finishreason.content_filter', 'content_filter'),
     ('finish_reason', 'completionsfinishreason.stopped', 'stop'),

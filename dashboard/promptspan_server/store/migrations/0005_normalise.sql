@@ -234,11 +234,15 @@ SELECT
     coalesce(said_cache_write_5m, cache_write - least(cache_write, ifNull(cache_write_1h_tokens, 0))) AS cache_write_5m_tokens,
     cache_write_1h_tokens,
     audio_input_tokens,
+    -- The output contains the reasoning. Gemini's candidates do not: of scopes known to write them, of spans whose total says so, and
+    -- of any whose reasoning would exceed its output.
     multiIf(
         output_sign = '=', said_output + ifNull(reasoning_tokens, 0) + ifNull(audio_output_tokens, 0),
         said_output IS NULL, total - least(total, input_tokens),
+        excludes_reasoning OR reasoning_tokens > said_output OR total = input_tokens + said_output + reasoning_tokens, said_output + ifNull(reasoning_tokens, 0),
         said_output) AS output_tokens,
-    reasoning_tokens,
+    -- Where thoughts are in the total alone, they are what is left of it.
+    if(excludes_reasoning AND said_reasoning IS NULL AND total > input_tokens + said_output, total - input_tokens - said_output, said_reasoning) AS reasoning_tokens,
     audio_output_tokens,
     multiIf(
         NOT has_usage, 'missing',
@@ -340,6 +344,7 @@ FROM
             word['scope_provider'] != '', word['scope_provider'],
             transform(concat('provider:', prefix), alias.words, alias.ours, prefix)) AS provider,
         position(habits, 'excludes_cache') > 0 AS excludes_cache,
+        position(habits, 'excludes_reasoning') > 0 AS excludes_reasoning,
         position(habits, 'splits_streams') > 0 AND NOT is_log AND NOT failed AND NOT has_usage AND response_id = '' AS opens_stream,
         number['input_tokens'] AS said_input,
         number['output_tokens'] AS said_output,
@@ -350,7 +355,7 @@ FROM
         number['cache_write_1h_tokens'] AS cache_write_1h_tokens,
         ifNull(cache_read_tokens, 0) + ifNull(cache_write, 0) AS cache_total,
         number['audio_input_tokens'] AS audio_input_tokens,
-        number['reasoning_tokens'] AS reasoning_tokens,
+        number['reasoning_tokens'] AS said_reasoning,
         number['audio_output_tokens'] AS audio_output_tokens,
         signs[indexOf(mapKeys(field), 'input_tokens')] AS said_input_sign,
         transform(said_input_sign, ['f', 'p'], ['=', '=']) AS input_sign,
@@ -372,7 +377,8 @@ FROM
                 field['reported_cost_usd']),
             9) AS reported_cost_usd,
         field['first_token_at'] AS first_token_at,
-        lower(field['streaming']) IN ('true', '1') OR first_token_at != '' OR field['first_chunk_s'] != '' OR field['first_chunk_ms'] != '' OR is_log OR opens_stream AS streaming,
+        -- Some tell it by the name of what was called alone.
+        lower(field['streaming']) IN ('true', '1') OR match(span_name, '(Stream|_stream)$') OR endsWith(field['streaming'], 'Stream') OR first_token_at != '' OR field['first_chunk_s'] != '' OR field['first_chunk_ms'] != '' OR is_log OR opens_stream AS streaming,
         coalesce(
             toFloat64OrNull(field['first_chunk_s']) * 1000,
             toFloat64OrNull(field['first_chunk_ms']),

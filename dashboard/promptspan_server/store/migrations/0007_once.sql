@@ -93,9 +93,9 @@ SELECT
     ts + toIntervalNanosecond(toInt64(duration_ms * 5e5)) AS halfway,
     ts + toIntervalNanosecond(toInt64(duration_ms * 1e6)) AS ended,
     -- Plain as in instrumentations_mv: one names the model that was asked for, another the one that answered.
-    arrayMap(
+    arrayDistinct(arrayMap(
         model -> replaceRegexpOne(splitByChar('/', model)[-1], '(-[0-9]{4}-[0-9]{2}-[0-9]{2}|[-@][0-9]{8})?(-v[0-9]+)?(:[0-9a-z]+)?$', ''),
-        arrayFilter(model -> model != '', [request_model, response_model])) AS models,
+        arrayFilter(model -> model != '', [request_model, response_model]))) AS models,
     if(usage_source = 'provider', input_tokens, NULL) AS input_tokens_,
     if(usage_source = 'provider', output_tokens, NULL) AS output_tokens_,
     (
@@ -185,7 +185,7 @@ FROM
             (
                 SELECT
                     *,
-                    models[-1] AS model,
+                    arrayJoin(models) AS model,
                     -- Embeddings have no output, whether it is called 0 or not known.
                     (input_tokens_, ifNull(output_tokens_, 0)) AS usage,
                     max(richness) OVER (PARTITION BY service, model, usage, instrumentation) AS level
@@ -213,7 +213,7 @@ FROM
             SELECT *, dense_rank() OVER (PARTITION BY service, model ORDER BY level DESC) AS place
             FROM
             (
-                SELECT *, models[-1] AS model, max(richness) OVER (PARTITION BY service, model, instrumentation) AS level
+                SELECT *, arrayJoin(models) AS model, max(richness) OVER (PARTITION BY service, model, instrumentation) AS level
                 FROM llm_call_rivals(hours = {hours:Array(DateTime('UTC'))})
                 WHERE parent_span_id = ''
             )
