@@ -18,6 +18,7 @@ from promptspan_server.alerts.memory import Evaluations, History, States
 from promptspan_server.alerts.notice import Notice
 from promptspan_server.alerts.rule_files import RuleBook, load_rules
 from promptspan_server.alerts.rules import ErrorRule, FlagRule, LossRule, Policy
+from promptspan_server.alerts.texts import measure
 from promptspan_server.cli.app import invoke
 from promptspan_server.queries.alerts import Watch
 from promptspan_server.queries.connection import Store, StoreUnreachable, parse_dsn
@@ -269,6 +270,10 @@ def test_what_people_type(live: LiveStore, store: Store, capsys: pytest.CaptureF
     said("ack", alert["id"], "--author=me")
     assert listed()["note"] == "acknowledged by me"
     assert "typed" in said("history", "--rule=typed")
+    # For people: what is measured in its unit, and an id that `ack` takes.
+    (row,) = (line for line in said("list").splitlines() if line.endswith(alert["id"][:12]))
+    assert row.split()[:2] == ["firing", alert["severity"]]
+    assert f" {measure(alert['value'], alert['unit'])} " in row
     assert "typed" in said("list", "--rules")
 
 

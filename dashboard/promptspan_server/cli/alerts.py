@@ -6,23 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from promptspan_server.cli.alert_lists import history, list_
 from promptspan_server.cli.backtesting import backtest
+from promptspan_server.cli.connecting import opened
 from promptspan_server.cli.help_text import help_text
 from promptspan_server.cli.options import DsnOption, Format, FormatOption, RulesOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
-    from promptspan_server.alerts.memory import Evaluated
-    from promptspan_server.alerts.states import State
-    from promptspan_server.queries.connection import Store
 
 app = typer.Typer()
 
 AuthorOption = Annotated[str | None, typer.Option("--author", help="Who says so. Default: you.")]
 CommentOption = Annotated[str, typer.Option("--comment", help="Why.")]
-_STALE_S = 120.0
 
 
 @app.callback(invoke_without_command=True)
@@ -56,67 +53,6 @@ def run(
 
     store = writer(chosen_dsn(dsn), given=dsn is not None)
     alerting.run(store, rules=rules, dashboard_url=dashboard_url, once=once)
-
-
-def list_(
-    every: Annotated[bool, typer.Option("--all", help="Inactive ones that once were, too.")] = False,
-    rules: Annotated[bool, typer.Option("--rules", help="The rules and when each was evaluated.")] = False,
-    form: FormatOption = Format.table,
-    dsn: DsnOption = None,
-) -> None:
-    """List alerts that are pending, firing, recovering or resolved lately, and rules that are blind.
-
-    A rule that cannot see (no data, an error, no evaluator at work) is listed as such.
-    """
-    from promptspan_server.alerts.memory import Acks, Evaluations, Silences, States
-    from promptspan_server.alerts.silences import muted_by
-    from promptspan_server.cli.rows import Column, print_rows
-    from promptspan_server.cli.voice import Voice
-    from promptspan_server.queries.freshness import Freshness
-
-    with opened(dsn) as store:
-        evaluated = store.ask(Evaluations()).rows
-        now = store.ask(Freshness()).rows[0].store_time
-        if not evaluated:
-            Voice().say("", "No evaluator has run on this store yet: promptspan up or alerts run starts one.")
-        if rules:
-            _print_rules(evaluated, now, form)
-            return
-        states = store.ask(States(active=not every)).rows
-        muted = muted_by(states, store.ask(Silences()).rows, (), now)
-        acked = {(ack.fingerprint, ack.starts_at): ack.author for ack in store.ask(Acks()).rows}
-    names = (
-        "rule",
-        "state",
-        "severity",
-        "labels",
-        "value",
-        "threshold",
-        "unit",
-        "since",
-        "summary",
-        "note",
-        "id",
-    )
-    types = {"value": "Float64", "threshold": "Float64"}
-    columns = [Column(name, types.get(name, "String")) for name in names]
-    rows: list[list[Any]] = []
-    for state in states:
-        note = muted.get(state.fingerprint, "")
-        if state.starts_at and state.fires and (state.fingerprint, state.starts_at) in acked:
-            note = f"acknowledged by {acked[state.fingerprint, state.starts_at]}"
-        rows.append(
-            [
-                *(state.rule, state.name, state.severity, _labels(state, form)),
-                *(state.value, state.threshold, state.unit, _since(state), state.summary, note),
-                state.fingerprint,
-            ]
-        )
-    rows += [
-        [each.rule, outcome, "", _no_labels(form), None, None, "", each.at.isoformat(), detail, "", ""]
-        for each, outcome, detail in _blind(evaluated, now)
-    ]
-    print_rows(columns, rows, form)
 
 
 def silence(
@@ -200,34 +136,6 @@ def ack(
         print(f"acknowledged {state.rule}: {state.summary}")
 
 
-def history(
-    begin: Annotated[str, typer.Option("--from", help="Since when: 24h, 7d or a time (UTC).")] = "24h",
-    rule: Annotated[str, typer.Option("--rule", help="Only of this rule.")] = "",
-    form: FormatOption = Format.table,
-    dsn: DsnOption = None,
-) -> None:
-    """List what began and ended, the newest first."""
-    from promptspan_server.alerts.memory import History
-    from promptspan_server.cli.comparing import time_range
-    from promptspan_server.cli.rows import Column, print_rows
-    from promptspan_server.queries.scope import to_millis
-
-    since = time_range(begin, None).start
-    with opened(dsn) as store:
-        changes = store.ask(History(to_millis(since), rule)).rows
-    names = ("at", "rule", "severity", "labels", "before", "after", "value", "threshold", "unit", "summary")
-    columns = [Column(name, "Float64" if name in ("value", "threshold") else "String") for name in names]
-    rows = [
-        [
-            *(each.at.isoformat(), each.rule, each.severity),
-            dict(each.labels) if form is Format.json else _written(dict(each.labels)),
-            *(each.before, each.after, each.value, each.threshold, each.unit, each.summary),
-        ]
-        for each in changes
-    ]
-    print_rows(columns, rows, form)
-
-
 def send_test(
     destination: Annotated[str | None, typer.Argument(help="Its name; all of them without one.")] = None,
     rules: RulesOption = None,
@@ -290,80 +198,6 @@ def _test_notice(destination: str) -> Any:
         description="Somebody ran `promptspan alerts test`.",
     )
     return Notice(f"test-{id_}", f"test-{id_}", destination, "firing", {"rule": "test"}, (alert,), now)
-
-
-class opened:  # noqa: N801  (used as a function)
-    """The store for a block; what it says becomes one line and exit code 2."""
-
-    def __init__(self, dsn: str | None, *, write: bool = False) -> None:
-        from promptspan_server.cli.connecting import chosen_dsn, tame_driver, writer
-        from promptspan_server.queries.connection import Store
-
-        tame_driver()
-        chosen = chosen_dsn(dsn)
-        self._store = Store(writer(chosen, given=dsn is not None) if write else chosen)
-
-    def __enter__(self) -> Store:
-        return self._store
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        from promptspan_server.cli.failure import CommandError
-        from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
-
-        self._store.close()
-        if isinstance(error, StoreUnreachable | QueryFailed):
-            raise CommandError(str(error)) from error
-
-
-def _blind(evaluated: Sequence[Evaluated], now: datetime) -> Iterator[tuple[Evaluated, str, str]]:
-    """Rules that cannot be judged, with why."""
-    newest = max((each.at for each in evaluated), default=now)
-    for each in evaluated:
-        if (now - newest).total_seconds() > _STALE_S:
-            yield each, "error", f"no evaluator is at work since {newest:%Y-%m-%d %H:%M:%S} UTC"
-        elif each.outcome != "ok":
-            yield each, each.outcome, each.detail
-
-
-def _print_rules(evaluated: Sequence[Evaluated], now: datetime, form: Format) -> None:
-    from promptspan_server.cli.rows import Column, print_rows
-
-    blind = {each.rule: (outcome, detail) for each, outcome, detail in _blind(evaluated, now)}
-    columns = [
-        Column(name, "UInt32" if name in ("series", "firing") else "String")
-        for name in ("rule", "kind", "outcome", "series", "firing", "evaluated_at", "version", "detail")
-    ]
-    rows = [
-        [
-            *(each.rule, each.kind, blind.get(each.rule, ("ok", ""))[0], each.series, each.active),
-            *(each.at.isoformat(), each.rule_version, blind.get(each.rule, ("", ""))[1]),
-        ]
-        for each in evaluated
-    ]
-    print_rows(columns, rows, form)
-
-
-def _labels(state: State, form: Format) -> Any:
-    return dict(state.labels) if form is Format.json else _written(dict(state.labels))
-
-
-def _no_labels(form: Format) -> Any:
-    return {} if form is Format.json else ""
-
-
-def _written(labels: dict[str, str]) -> str:
-    return " ".join(f"{name}={value}" for name, value in labels.items() if value)
-
-
-def _since(state: State) -> str | None:
-    moment = {
-        "pending": state.active_since,
-        "firing": state.starts_at,
-        "recovering": state.starts_at,
-        "resolved": state.ends_at,
-    }.get(state.phase)
-    moment = state.blind_since if state.blind else moment
-    return None if moment is None else moment.isoformat()
 
 
 def _matchers(texts: Sequence[str]) -> dict[str, str]:

@@ -28,8 +28,8 @@ def backtest(
     from promptspan_server.alerts.reading import Asking
     from promptspan_server.alerts.rules import said
     from promptspan_server.cli.alerting import read_files
-    from promptspan_server.cli.alerts import opened
     from promptspan_server.cli.comparing import time_range
+    from promptspan_server.cli.connecting import opened
     from promptspan_server.cli.failure import CommandError
     from promptspan_server.cli.rows import Column, print_rows
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-    from promptspan_server.queries.connection import Dsn
+    from promptspan_server.queries.connection import Dsn, Store
 
 
 _CODE_READONLY = 164
@@ -89,3 +89,19 @@ def _one_line(error: Exception) -> str:
     if getattr(error, "code", None) == _CODE_READONLY:
         return f"{line} (this user may only read: the DSN has to name one that may write)"
     return line
+
+
+@contextmanager
+def opened(dsn: str | None, *, write: bool = False) -> Generator[Store]:
+    """The store for a block; what it refuses becomes one line and exit code 2."""
+    from promptspan_server.queries.connection import Store
+
+    tame_driver()
+    chosen = chosen_dsn(dsn)
+    store = Store(writer(chosen, given=dsn is not None) if write else chosen)
+    try:
+        yield store
+    except (StoreUnreachable, QueryFailed) as error:
+        raise CommandError(str(error)) from error
+    finally:
+        store.close()
