@@ -146,6 +146,10 @@ class Spending:
         cost: Floats = 0.01 * np.exp(rng.normal(0, PRICE_SD, int(n.sum())) + level[owner])
         learned = cost[(owner >= LEARNED - 3 * 1440) & (owner < LEARNED)]
         self.usual_usd = float(learned.mean())
+        logs = np.log(learned)
+        self.log_variance = float(logs.var())
+        excess: Floats = np.log(cost) - float(logs.mean())
+        self.log_excess = np.bincount(owner, excess, self.end).astype(np.float64)
         self.usd: Floats = np.bincount(owner, cost, self.end).astype(np.float64)
         self.dear = np.bincount(owner, cost > np.quantile(learned, 0.95) * 1.01, self.end).astype(np.float64)
 
@@ -162,7 +166,9 @@ class Spending:
             calls=self.calls[None, last],
             dear=self.dear[None, last],
             usd=self.usd[None, last],
+            log_excess=self.log_excess[None, last],
             usual_usd=np.array([self.usual_usd]),
+            log_variance=np.array([self.log_variance]),
             hours={labels: (hours, *by_hour)},
         )
         return spend_of(rule, moment, data)

@@ -200,7 +200,10 @@ def _day(rule: Rule, asking: Asking, until: datetime) -> tuple[Judge, int]:
         spend = replace(
             spend,
             labels=[spend.labels[number] for number in kept],
-            **{name: getattr(spend, name)[kept] for name in ("calls", "dear", "usd", "usual_usd")},
+            **{
+                name: getattr(spend, name)[kept]
+                for name in ("calls", "dear", "usd", "log_excess", "usual_usd", "log_variance")
+            },
         )
         return lambda at, watched: judge_spend(rule, _spend_at(spend, at, until), at, watched), left
     return lambda at, watched: evaluate(rule, at, asking, watched), 0
@@ -240,4 +243,5 @@ def _shares_at(data: ShareData, at: datetime, until: datetime) -> ShareData:
 def _spend_at(data: SpendData, at: datetime, until: datetime) -> SpendData:
     stop = data.calls.shape[1] - round((until - at) / timedelta(minutes=1))
     window = slice(stop - MINUTES, stop)
-    return replace(data, calls=data.calls[:, window], dear=data.dear[:, window], usd=data.usd[:, window])
+    names = ("calls", "dear", "usd", "log_excess")
+    return replace(data, **{name: getattr(data, name)[:, window] for name in names})

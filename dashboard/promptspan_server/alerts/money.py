@@ -1,8 +1,9 @@
 """Spend that runs away: dearer calls, found within minutes, and more of them, held against budget and season.
 
-Dearer calls show as a share, as slowness does: a twentieth of calls is dearer than the usual 95th percentile,
-and the e-CUSUM of `shares` finds when it is several times that. Whether it is worth telling is a matter of
-dollars: what was spent since it began, against what as many calls usually cost, and against a floor.
+Dearer calls show in two ways, and each has an e-CUSUM: the logarithm of what calls cost moves, where all of
+them are dearer; or more than a twentieth is dearer than the usual 95th percentile, where some are. Whether
+it is worth telling is a matter of dollars: what was spent since it began, against what as many calls usually
+cost, and against a floor.
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ if TYPE_CHECKING:
 
 _DEAR = 0.075  # a twentieth is, and half as many again for hours that differ
 _DEAR_RHO = 2.5
+_LEVEL_MARGIN = 1.25  # a service may cost so many times the usual from one hour to the next
+_LEAST_SD = 0.3  # of the logarithm: calls that all cost the same still differ by a word
 _COST_DAYS = 7
 _LEAST_CALLS = 200
 _RECENT = 30
 _RECOVERY = 0.5  # of what is over the usual
 _HOURS_A_MONTH = 730.0
+# An hour of the day that brought nothing so far, of few days, may bring something.
+_AVERAGE_HOURS = 1.0
 _TICKET_DAYS = 3
 
 
@@ -57,7 +62,9 @@ class Spend:
         calls: Calls with a cost, by minute, shape (series, MINUTES).
         dear: Those dearer than usual, same shape.
         usd: What they cost, same shape.
+        log_excess: Sum of the natural logarithms of cost over usual cost, same shape.
         usual_usd: Usual cost of a call, shape (series,); nan where it is not known.
+        log_variance: Usual variance of the logarithm of a call's cost, shape (series,).
         normal_usd: Normal spend of an hour: the budget's, or the usual one; nan where it is not known.
         expected_usd: What is usual at these hours of the day, for each minute, shape (series, MINUTES).
         days_usd: Spend of three days, shape (series,).
@@ -68,7 +75,9 @@ class Spend:
     calls: Floats
     dear: Floats
     usd: Floats
+    log_excess: Floats
     usual_usd: Floats
+    log_variance: Floats
     normal_usd: Floats
     expected_usd: Floats
     days_usd: Floats
@@ -103,6 +112,9 @@ def judge_spend_pages(spend: Spend, *, times: float = 2.0, floor_usd: float = 1.
     """
     allowed = np.where(np.isnan(spend.usual_usd), np.nan, _DEAR)
     height, since = cusum(log_ratio(spend.dear, spend.calls, allowed, _DEAR_RHO))
+    moved, began = cusum(_log_ratio_of_level(spend, times))
+    since = np.where(moved > height, began, since)
+    height = np.maximum(height, moved) - np.log(2)
     inside = np.arange(MINUTES)[None, :] >= since[:, None]
     hours = (MINUTES - since) / 60
     paid = (spend.usd * inside).sum(axis=1)
@@ -129,6 +141,15 @@ def judge_spend_pages(spend: Spend, *, times: float = 2.0, floor_usd: float = 1.
         since = np.where(better, MINUTES - long, since)
         level = np.maximum(level, found)
     return JudgedSpend(level, hourly, against, since)
+
+
+def _log_ratio_of_level(spend: Spend, times: float) -> Floats:
+    """Evidence of each minute that calls cost `times` the usual, not `_LEVEL_MARGIN` times: normal logs."""
+    margin = min(float(np.log(_LEVEL_MARGIN)), float(np.log(times)) / 2)
+    shift = float(np.log(times)) - margin
+    variance = np.maximum(spend.log_variance, _LEAST_SD**2)[:, None]
+    steps = shift / variance * (spend.log_excess - spend.calls * (margin + shift / 2))
+    return np.nan_to_num(steps)
 
 
 def _judge_crowd(
@@ -201,7 +222,9 @@ class SpendData:
         calls: Calls with a cost by minute, shape (series, minutes).
         dear: Those dearer than usual.
         usd: What they cost.
+        log_excess: Sum of the natural logarithms of cost over usual cost.
         usual_usd: Usual cost of a call, shape (series,); nan where it is not known.
+        log_variance: Usual variance of the logarithm of a call's cost, shape (series,); nan likewise.
         hours: By series: starts of hours, what was spent in them, and calls.
     """
 
@@ -209,7 +232,9 @@ class SpendData:
     calls: Floats
     dear: Floats
     usd: Floats
+    log_excess: Floats
     usual_usd: Floats
+    log_variance: Floats
     hours: Mapping[Labels, tuple[NDArray[np.int64], Floats, Floats]]
 
 
@@ -228,6 +253,8 @@ def read_spend(rule: SpendRule, at: datetime, asking: Asking, minutes: int = MIN
         calls=by_minute(table, "calls", minutes),
         dear=by_minute(table, "bad", minutes),
         usd=by_minute(table, "usd", minutes),
+        log_excess=by_minute(table, "log_excess", minutes),
+        log_variance=np.array(table.column("log_variance").to_pylist(), dtype=np.float64),
         usual_usd=np.array(
             [
                 np.nan if value is None or value <= 0 else value
@@ -304,7 +331,9 @@ def spend_of(rule: SpendRule, at: datetime, data: SpendData) -> Spend:
         if each not in data.hours:
             continue
         hours, spent, calls = data.hours[each]
-        usual, usual_calls = usual_hours(hours, spent, until), usual_hours(hours, calls, until)
+        usual, usual_calls = (
+            usual_hours(hours, values, until, average_hours=_AVERAGE_HOURS) for values in (spent, calls)
+        )
         if usual is None or usual_calls is None:
             continue
         before = hours + 3600 <= until
@@ -319,7 +348,9 @@ def spend_of(rule: SpendRule, at: datetime, data: SpendData) -> Spend:
         data.calls[:, -MINUTES:],
         data.dear[:, -MINUTES:],
         usd,
+        data.log_excess[:, -MINUTES:],
         usual_usd=data.usual_usd,
+        log_variance=data.log_variance,
         normal_usd=normal,
         expected_usd=expected,
         days_usd=days,

@@ -55,13 +55,16 @@ def missed(
     return expected, k * float(np.log1p(expected / k))
 
 
-def usual_hours(hours: NDArray[np.int64], values: Floats, until: float) -> tuple[Floats, float] | None:
+def usual_hours(
+    hours: NDArray[np.int64], values: Floats, until: float, *, average_hours: float = 0.0
+) -> tuple[Floats, float] | None:
     """What hours usually bring.
 
     Args:
         hours: Starts of hours that brought something, seconds since the epoch.
         values: What they brought.
         until: Hours that end later do not count, seconds since the epoch.
+        average_hours: Hours of the overall mean that each slot is taken to have had besides its own.
 
     Returns:
         The mean by slot (nan for a slot that never was), and the k of a negative binomial that scatters as
@@ -82,4 +85,5 @@ def usual_hours(hours: NDArray[np.int64], values: Floats, until: float) -> tuple
     mean = np.divide(total, count, out=np.full(SLOTS, np.nan), where=count > 0)
     mu = mean[slot]
     excess = ((n - mu) ** 2 - mu).sum() / max((mu**2).sum(), 1e-9)
+    mean = (mean * count + average_hours * n.mean()) / np.maximum(count + average_hours, 1)
     return mean, 1 / float(np.clip(excess, _LEAST_OVERDISPERSION, _MOST_OVERDISPERSION))

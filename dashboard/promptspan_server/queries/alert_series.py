@@ -93,23 +93,27 @@ class Series:
     def cost(self) -> str:
         """Calls with a cost, `bad` those dearer than the usual 95th percentile, `usd` what they cost.
 
-        Joined with `usual_usd`, the usual cost of a call, where there is one. The percentile is that of a
+        Joined with `usual_usd`, the usual cost of a call, and `log_variance`, that of its logarithm, where
+        there is one; `log_excess` sums logarithms of cost over usual cost. The percentile is that of a
         log-normal with the moments that the hours have.
         """
         keys = ", ".join(self.by)
         return self._minutes(
             f"""llm_costs AS c LEFT JOIN (
                 SELECT {keys}, sum(toFloat64(cost_usd)) / sum(cost_calls) AS usual_usd,
-                    sum(cost_log_sum) / sum(cost_log_calls) AS level,
+                    toNullable(sum(cost_log_sum) / sum(cost_log_calls)) AS level,
                     greatest(sum(cost_log_sumsq) / sum(cost_log_calls) - level * level, 0) AS variance,
-                    toNullable((exp(level + 1.645 * sqrt(variance)) - 1) / 1e9) AS dear_usd
+                    (exp(level + 1.645 * sqrt(variance)) - 1) / 1e9 AS dear_usd
                 FROM {hours_of_usual()}
                 WHERE true{self._narrowed()}
                 GROUP BY {keys} HAVING sum(cost_log_calls) >= {{least:UInt32}}
             ) AS u USING ({keys})""",
             bad="ifNull(toFloat64(c.cost_usd) > u.dear_usd * 1.01, false)",
-            more="any(usual_usd) AS usual_usd, groupArray(usd) AS usd",
-            inner=", any(u.usual_usd) AS usual_usd, sum(toFloat64(c.cost_usd)) AS usd",
+            more="any(usual_usd) AS usual_usd, any(variance) AS log_variance, groupArray(usd) AS usd,"
+            " groupArray(log_excess) AS log_excess",
+            inner=", any(u.usual_usd) AS usual_usd, any(u.variance) AS variance,"
+            " sum(toFloat64(c.cost_usd)) AS usd,"
+            " sum(ifNull(log(toFloat64(c.cost_usd) * 1e9 + 1) - u.level, 0)) AS log_excess",
             condition="AND c.cost_usd IS NOT NULL",
         )
 
