@@ -19,6 +19,7 @@ from ._host import server_of
 from ._kinds import is_list
 from ._plain import plain
 from ._readers._fields import count, fields_of, text
+from ._sketch import sketch_of
 from ._span import (
     KIND_CLIENT,
     KIND_INTERNAL,
@@ -41,6 +42,7 @@ _SERVER = Guard("read server")
 _FLAGS = Guard("safety flags")
 _CONTENT = Guard("captured content")
 _NOTED = Guard("noted attributes")
+_SKETCH = Guard("sketch")
 _EVENTS = Guard("events")
 _ERROR = Guard("error message")
 
@@ -91,6 +93,10 @@ def build_span(call: Call) -> FinishedSpan:
     events = _events(call, redactor) if call.events else []
     finished = status == a.STATUS_VALUE_OK
     _safety(call, arguments, reading, redactor, attributes, finished=finished, wrapper=wrapper)
+    if reading is not None and not wrapper and call.spec.capture and call.recorder.config.send_sketches:
+        with _SKETCH:
+            if sketch := sketch_of(reading.text):
+                attributes[a.PROMPTSPAN_OUTPUT_SKETCH] = sketch
     if call.noted and not attributes.keys().isdisjoint(shared.attributes):
         attributes, shared = {**shared.attributes, **attributes}, NOTHING_SHARED
     if texts:

@@ -49,6 +49,7 @@ class Config:
         enabled: Whether anything is recorded.
         capture_content: Whether texts of prompts and answers may leave the process.
         send_templates: Whether the text of templates (code, not user data) may leave it.
+        send_sketches: Whether it may be told which of 64 groups the words of an answer are of.
         template_interval_s: How long a template that was sent is not sent again.
         hash_user_ids: Whether user ids leave only as a hash.
         yield_to_others: Whether a call that another instrumentation traced is billed there, and not on our
@@ -69,6 +70,7 @@ class Config:
     enabled: bool = True
     capture_content: bool = False
     send_templates: bool = True
+    send_sketches: bool = True
     template_interval_s: float = 600.0
     hash_user_ids: bool = True
     yield_to_others: bool = True
@@ -99,6 +101,7 @@ def read_config(
     enabled: bool | None = None,
     capture_content: bool | None = None,
     send_templates: bool | None = None,
+    send_sketches: bool | None = None,
     hash_user_ids: bool = True,
     yield_to_others: bool = True,
     redact: Callable[[str], str] | None = None,
@@ -124,6 +127,9 @@ def read_config(
         send_templates=_flag(environ, "PROMPTSPAN_SEND_TEMPLATES", True)
         if send_templates is None
         else send_templates,
+        send_sketches=_flag(environ, "PROMPTSPAN_SEND_SKETCHES", True)
+        if send_sketches is None
+        else send_sketches,
         hash_user_ids=hash_user_ids,
         yield_to_others=yield_to_others,
         redact=_callable("redact", redact),

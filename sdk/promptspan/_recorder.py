@@ -218,6 +218,7 @@ def configure(
     enabled: bool | None = None,
     capture_content: bool | None = None,
     send_templates: bool | None = None,
+    send_sketches: bool | None = None,
     hash_user_ids: bool = True,
     yield_to_others: bool = True,
     redact: Callable[[str], str] | None = None,
@@ -235,7 +236,8 @@ def configure(
     ``OTEL_RESOURCE_ATTRIBUTES``, ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_EXPORTER_OTLP_HEADERS`` (and their
     ``_TRACES_`` forms), ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, ``OTEL_SDK_DISABLED``,
     ``PROMPTSPAN_ENDPOINT``, ``PROMPTSPAN_TOKEN``, ``PROMPTSPAN_ENVIRONMENT``, ``PROMPTSPAN_SPOOL`` (a
-    directory or ``off``), ``PROMPTSPAN_SEND_TEMPLATES`` and ``PROMPTSPAN_ENABLED``.
+    directory or ``off``), ``PROMPTSPAN_SEND_TEMPLATES``,
+    ``PROMPTSPAN_SEND_SKETCHES`` and ``PROMPTSPAN_ENABLED``.
 
     Without ``configure()`` decorated functions work and nothing is recorded, unless the environment names an
     endpoint. Nothing is opened or started before the first span.
@@ -252,6 +254,9 @@ def configure(
         capture_content: Whether texts of prompts and answers leave the process (redacted). Off by default.
         send_templates: Whether templates' texts are sent, so that the dashboard can show what changed. On by
             default: a template is code, not user data.
+        send_sketches: Whether each answer's sketch is sent: which of 64 groups the words at its beginning are
+            of. It shows that answers use other words than they used to, and no word. On by default; answers
+            with few words have none, and functions with ``capture_content=False`` neither.
         hash_user_ids: Whether user ids are sent as a hash only.
         yield_to_others: If another instrumentation traces the call inside a decorated function, the tokens
             are on its span and ours is a wrapper. Say False if those spans go to another backend only.

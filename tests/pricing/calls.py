@@ -71,6 +71,7 @@ class Call:
     ttft_ms: float | None = None
     template_hash: str = ""
     finish_reasons: tuple[str, ...] = ()
+    output_sketch: int | None = None
     attributes: dict[str, str] = field(default_factory=dict[str, str])
     trace_id: str = field(default_factory=lambda: f"{next(_serial):032x}")
     span_id: str = field(default_factory=_span_id)

@@ -60,7 +60,7 @@ def assert_sums_are_the_calls(executor: Executor, since: datetime, until: dateti
         f"SELECT hour, {groups}, sum(calls), sum(errors), sum(flagged), sum(cost_calls), sum(no_usage_calls),"
         " sum(cost_usd), max(cost_usd_max), sum(input_tokens), max(duration_ms_max), min(first_call),"
         " max(last_call), sumMap(duration_hist), sumMap(flags), sumMap(finish_reasons),"
-        " sumMap(settings), sumMap(models), sum(cost_log_calls),"
+        " sumMap(settings), sumMap(models), sum(sketched), sumForEach(sketch_groups), sum(cost_log_calls),"
         " sum(latency_log_sum), sum(output_log_sumsq), sum(cost_log_sumsq)"
         f" FROM prompt_hours(since = {bounds[0]}, until = {bounds[1]}) GROUP BY hour, {groups} ORDER BY ALL",
         where,
@@ -78,7 +78,8 @@ def assert_sums_are_the_calls(executor: Executor, since: datetime, until: dateti
         r" '\ngen_ai.request.temperature=' || attributes['gen_ai.request.temperature'])), toUInt64(1))),"
         " sumMapIf(map(if(response_model != '', response_model, request_model), toUInt64(1)),"
         " response_model != '' OR status = 'ok'),"
-        " countIf(cost_usd > 0),"
+        " count(output_sketch), sumForEachIf(arrayMap(n -> bitTest(ifNull(output_sketch, 0), n), range(64)),"
+        " output_sketch IS NOT NULL), countIf(cost_usd > 0),"
         " sumIf(log(duration_ms + 1), status = 'ok'), sum(ifNull(pow(log(output_tokens + 1), 2), 0)),"
         " sum(ifNull(pow(log(toFloat64(cost_usd) * 1e9 + 1), 2), 0))"
         f" FROM llm_costs WHERE billable AND ts >= {bounds[0]} AND ts < {bounds[1]}"
@@ -133,6 +134,7 @@ def _calls(draw: st.DrawFn) -> Call:
         billable=draw(st.sampled_from([True, True, True, False])),
         cached=draw(st.sampled_from([False, False, True])),
         status=draw(st.sampled_from(["ok", "ok", "error", "incomplete"])),
+        output_sketch=draw(st.one_of(st.none(), st.integers(1, 2**64 - 1))),
         attempt=draw(st.integers(1, 2)),
         tenant=draw(st.sampled_from(["", "acme"])),
         feature=draw(st.sampled_from(["inbox", "search"])),

@@ -33,6 +33,7 @@ def call(trace: int, **attributes: Any) -> Span:
             "gen_ai.usage.input_tokens": 1000 + trace,
             "gen_ai.usage.output_tokens": 77,
             "gen_ai.input.messages": f"{MARK} {trace}",
+            "promptspan.output.sketch": "00000000deadbeef",
             "gen_ai.usage.reasoning.output_tokens": -1,
             "note": f"{MARK} {trace}",
             **attributes,
@@ -134,9 +135,9 @@ def test_a_tenant_keeps_its_name_on_its_bill_and_nothing_else(filled: Store) -> 
     before = money(filled)
     assert clear(filled, "tenant", "acme").calls == 2
     assert traces_with_text(filled) == {1, 2, 3, 4, 7, 99}
-    assert filled.rows("SELECT DISTINCT user_id, session_id FROM llm_calls WHERE tenant = 'acme'") == [
-        ("", "")
-    ]
+    assert filled.rows(
+        "SELECT DISTINCT user_id, session_id, output_sketch FROM llm_calls WHERE tenant = 'acme'"
+    ) == [("", "", None)]
     recompute_all(filled)
     assert money(filled) == before
 

@@ -72,6 +72,8 @@ _PROMPT_MEASURES = {
     "settings": r"sumMap(CAST((arrayMap(made -> concat('provider=', l.provider, '\nprice=',"
     r" if(l.price_status IN ('priced', 'reported'), l.rate_id, ''), '\n',"
     " made), mapKeys(l.settings)), mapValues(l.settings)), 'Map(LowCardinality(String), UInt64)'))",
+    "sketched": "any(s.sketched)",
+    "sketch_groups": "any(s.sketch_groups)",
     "first_call": "min(l.first_call)",
     "last_call": "max(l.last_call)",
 }
@@ -111,7 +113,8 @@ _REPLACE_PROMPTS = replacement(
     "prompt_hour_rows",
     f"{_PROMPT_KEYS}, {', '.join(_PROMPT_MEASURES)}",
     f"(SELECT {_PROMPT_KEYS}, {', '.join(f'{sql} AS {name}' for name, sql in _PROMPT_MEASURES.items())} "  # noqa: S608
-    f"FROM llm_hourly AS l WHERE hour IN (SELECT arrayJoin({HOURS})) GROUP BY {_PROMPT_KEYS})",
+    f"FROM llm_hourly AS l LEFT JOIN sketches_of_calls(hours = {HOURS}) AS s USING ({_PROMPT_KEYS}) "
+    f"WHERE hour IN (SELECT arrayJoin({HOURS})) GROUP BY {_PROMPT_KEYS})",
 )
 # Bounded by the day: the hours are of one.
 _REPLACE_ARMS = replacement(

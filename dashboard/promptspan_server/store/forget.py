@@ -24,8 +24,10 @@ Kind = Literal["user", "tenant"]
 _CHUNK = 2000
 _DONE = "SETTINGS mutations_sync = 2"
 _CLEARED = (
-    "UPDATE user_id = '', session_id = '', attributes = CAST(map(), 'Map(LowCardinality(String), String)')"
+    "UPDATE user_id = '', session_id = '', output_sketch = NULL,"
+    " attributes = CAST(map(), 'Map(LowCardinality(String), String)')"
 )
+_IS_CLEARED = "user_id = '' AND session_id = '' AND output_sketch IS NULL AND empty(attributes)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _traces(executor: Executor, kind: Kind, name: str) -> list[str]:
     rows = executor.rows(
         f"""SELECT DISTINCT trace_id FROM llm_calls
         WHERE {field} IN ({{name:String}}, {{other:String}})
-            {"AND NOT (user_id = '' AND session_id = '' AND empty(attributes))" if kind == "tenant" else ""}
+            {f"AND NOT ({_IS_CLEARED})" if kind == "tenant" else ""}
         UNION DISTINCT
         SELECT DISTINCT trace_id FROM spans
         WHERE hasAny(

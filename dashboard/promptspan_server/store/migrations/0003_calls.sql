@@ -42,6 +42,7 @@ CREATE TABLE llm_calls
     cached Bool COMMENT 'answered by a cache of the application, not by the provider' CODEC(ZSTD(1)),
     safety_flags Array(LowCardinality(String)) CODEC(ZSTD(1)),
     tags Array(LowCardinality(String)) COMMENT 'free words, as given' CODEC(ZSTD(1)),
+    output_sketch Nullable(UInt64) COMMENT 'which of 64 groups the words at the beginning of the answer are of, a bit each; NULL if not known or short' CODEC(ZSTD(1)),
     instrumentation LowCardinality(String) COMMENT 'scope that produced the span' CODEC(ZSTD(1)),
     sdk_version LowCardinality(String) COMMENT 'version of that scope' CODEC(ZSTD(1)),
     attributes Map(LowCardinality(String), String) COMMENT 'what has no column; at most 128 keys, values cut at 1024 characters' CODEC(ZSTD(1)),

@@ -34,6 +34,7 @@ INSERT INTO attribute_aliases (attribute, field, priority) VALUES
     ('promptspan.prompt.description', 'template_description', 10),
     ('promptspan.safety.flags', 'safety_flags', 10),
     ('promptspan.tags', 'tags', 10),
+    ('promptspan.output.sketch', 'output_sketch', 10),
     ('promptspan.usage.source', 'usage_source', 10),
     ('promptspan.usage.cache_write_1h.input_tokens', 'cache_write_1h_tokens', 10),
     ('promptspan.cost.reported_usd', 'reported_cost_usd', 10),

@@ -171,6 +171,7 @@ CREATE TABLE normalised_calls
     cached Bool,
     safety_flags Array(LowCardinality(String)),
     tags Array(LowCardinality(String)),
+    output_sketch Nullable(UInt64),
     instrumentation LowCardinality(String),
     sdk_version LowCardinality(String),
     attributes Map(LowCardinality(String), String),
@@ -196,7 +197,18 @@ WITH
     -- that of the answer belongs, until there is an answer.
     has_usage OR response_id != '' OR first_token_at != '' OR (NOT failed AND (output_text != '' OR notEmpty(finish_reasons))) AS answered,
     if(said_request_model = '' AND NOT asks_unknown AND (model_is_asked OR NOT answered), said_model, said_request_model) AS asked_model,
-    if(NOT answered AND either_model = asked_model, '', either_model) AS answering_model
+    if(NOT answered AND either_model = asked_model, '', either_model) AS answering_model,
+    -- The sketch of an answer (sdk/promptspan/_sketch.py), where text came without one: of the words at its beginning that have four
+    -- letters, the groups. Of messages the texts, whatever the instrumentation; not what models think or tools answer.
+    (messages -> arrayStringConcat(arrayMap(
+        part -> JSONExtractString(concat('["', part[2], '"]'), 1),
+        arrayFilter(
+            part -> part[1] NOT IN ('reasoning', 'thinking', 'tool_call_response'),
+            extractAllGroupsVertical(messages, '(?:"type": ?"([^"]*)", ?)?"(?:content|text)": ?"((?:[^"\\\\]|\\\\u[0-9a-fA-F]{4}|\\\\[^u])*)'))), '\n')) AS said_in,
+    (text -> arrayReduce('groupBitOr', arrayMap(
+        word -> bitShiftLeft(toUInt64(1), CRC32(substring(word, 1, 9)) % 64),
+        arrayFilter(word -> length(word) >= 4, splitByNonAlpha(lower(translate(substring(text, 1, 512), '0123456789~', '           '))))))) AS groups_of,
+    if(output_groups = 0, groups_of(if(match(output_beginning, '^[\\[{]'), said_in(output_beginning), output_beginning)), output_groups) AS sketched
 -- 3. The columns.
 SELECT
     -- Clocks that are off get the hour of the insert and keep the rest: stable for the retries of a batch.
@@ -273,6 +285,7 @@ SELECT
     cached,
     safety_flags,
     tags,
+    if(bitCount(sketched) < 8, NULL, sketched) AS output_sketch,
     instrumentation,
     sdk_version,
     if(clock_problem = '', other, mapUpdate(other, map('promptspan.original_ts', toString(started)))) AS attributes,
@@ -410,7 +423,9 @@ FROM
             startsWith(field['input'], '[{') AND startsWith(field['system'], '['),
                 concat('[{"role":"system","parts":', field['system'], '},', substring(field['input'], 2)),
             concat(field['system'], '\n', field['input'])) AS input_text,
-        if(field['output'] = '', numbered_texts[2], field['output']) AS output_text
+        if(field['output'] = '', numbered_texts[2], field['output']) AS output_text,
+        if(match(field['output_sketch'], '^[0-9a-f]{16}$'), reinterpretAsUInt64(reverse(unhex(field['output_sketch']))), 0) AS output_groups,
+        if(output_groups = 0, substring(output_text, 1, 8192), '') AS output_beginning
     FROM
     (
         -- 1. Words of ours, in lower case, and numbers. Tokens are whole numbers from 0 to a billion, NULL for anything else.

@@ -200,6 +200,8 @@ CREATE TABLE prompt_hour_rows
     cost_log_sumsq Float64 COMMENT 'sum of its squares' CODEC(ZSTD(1)),
     finish_reasons Map(LowCardinality(String), UInt64) COMMENT 'calls by finish reason' CODEC(ZSTD(1)),
     settings Map(LowCardinality(String), UInt64) COMMENT 'calls by what they were made with, in lines: provider=, price= (rate_id), template=, parameters and fingerprints under their own names' CODEC(ZSTD(1)),
+    sketched UInt64 COMMENT 'calls with a sketch of their answer' CODEC(T64, ZSTD(1)),
+    sketch_groups Array(UInt32) COMMENT 'those of them with words of each of the 64 groups, empty if there are none: read with sumForEach' CODEC(ZSTD(1)),
     first_call DateTime64(9, 'UTC') COMMENT 'start of the first call, UTC' CODEC(Delta(8), ZSTD(1)),
     last_call DateTime64(9, 'UTC') COMMENT 'start of the last call, UTC' CODEC(Delta(8), ZSTD(1)),
     revision UInt64 COMMENT 'higher replaces lower' CODEC(ZSTD(1)),
@@ -209,6 +211,25 @@ ENGINE = ReplacingMergeTree(revision, gone)
 PARTITION BY toYYYYMM(hour)
 ORDER BY (hour, feature, prompt_name, prompt_version, environment, service, request_model)
 SETTINGS non_replicated_deduplication_window = 0;
+
+-- What of it comes from the calls and not from the ledger, which finance keeps for years and has no use for words:
+-- sketches_of_calls(hours = [...]).
+CREATE VIEW sketches_of_calls AS
+SELECT
+    toStartOfHour(ts)::DateTime('UTC') AS hour,
+    feature,
+    prompt_name,
+    prompt_version,
+    environment,
+    service,
+    request_model,
+    count() AS sketched,
+    -- Two counts to a number, half as many to add up.
+    sumForEach(arrayMap(n -> bitAnd(bitShiftRight(assumeNotNull(output_sketch), n), 0x0000000100000001), range(32))) AS pairs,
+    arrayConcat(arrayMap(pair -> toUInt32(bitAnd(pair, 0xFFFFFFFF)), pairs), arrayMap(pair -> toUInt32(bitShiftRight(pair, 32)), pairs)) AS sketch_groups
+FROM llm_calls_once
+WHERE billable AND output_sketch IS NOT NULL AND toStartOfHour(ts) IN (SELECT arrayJoin({hours:Array(DateTime('UTC'))}))
+GROUP BY hour, feature, prompt_name, prompt_version, environment, service, request_model;
 
 -- What adds up to the calls of one stretch of time, exactly: prompt_hours(since = ..., until = ...). Of whole hours to which
 -- nothing happened since they were computed it has the sums, of all others the calls, one row each: readers add up anyway, and
@@ -263,6 +284,8 @@ SELECT
             (name, value) -> concat('\n', name, '=', if(name = 'gen_ai.request.max_tokens' AND length(value) > 2, concat(left(value, 2), 'e', toString(length(value) - 2)), left(value, 40))),
             mapKeys(mapFilter((name, value) -> name IN ('gen_ai.request.temperature', 'gen_ai.request.top_p', 'gen_ai.request.top_k', 'gen_ai.request.frequency_penalty', 'gen_ai.request.presence_penalty', 'gen_ai.request.max_tokens', 'gen_ai.request.reasoning_effort', 'gen_ai.openai.response.system_fingerprint', 'openai.response.system_fingerprint', 'gen_ai.response.system_fingerprint'), c.attributes) AS chosen),
             mapValues(chosen)))), toUInt64(1)) AS settings,
+    toUInt64(c.output_sketch IS NOT NULL) AS sketched,
+    if(c.output_sketch IS NULL, [], arrayMap(n -> toUInt32(bitTest(assumeNotNull(c.output_sketch), n)), range(64))) AS sketch_groups,
     c.ts AS first_call,
     c.ts AS last_call
 FROM priced_calls AS c
