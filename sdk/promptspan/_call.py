@@ -18,7 +18,7 @@ from . import _attributes as a
 from . import _others
 from ._chunks import ChunkReader
 from ._context import CALL_KEY, SPAN_KEY, current_context, enter, leave, reset
-from ._freeze import Snapshot, arguments
+from ._freeze import LEAVES, Snapshot
 from ._guard import Guard
 from ._ids import random_bits
 from ._kinds import type_of
@@ -140,10 +140,12 @@ class Call(RunningSpan):
         """
         end_ns = perf_counter_ns()
         try:
-            context, token, self.token = self.context, self.token, None
+            context = self.context
             if context is None:  # the end of the process was before
                 return result
+            token = self.token
             if token is not None:
+                self.token = None
                 if current_context() is context:
                     reset(token)
                 else:
@@ -155,11 +157,21 @@ class Call(RunningSpan):
                 if stream is not None:
                     return stream
             # A provider's own objects count as values, unless text is captured.
-            self.result = self._kept(result) if self.capture or issubclass(kind, dict) else result
+            if self.capture or issubclass(kind, dict):
+                self.result = self._kept(result)
+            else:
+                self.result = result
+                self.size_bytes += len(result) if kind is str else _RESPONSE_BYTES
+            if not self.status:  # as finish() does, without the way there
+                self.status = a.STATUS_VALUE_OK
+                self.end_ns = end_ns
+                self.context = None
+                call_ended(self)
+                self.recorder.submit(self)
         except Exception as exc:
             if not _RETURN.caught(exc):
                 raise
-        self.finish(a.STATUS_VALUE_OK, end_ns)
+            self.finish(a.STATUS_VALUE_OK, end_ns)
         return result
 
     def enter(self) -> None:
@@ -340,15 +352,28 @@ def begin(
         call.context = context = Context({**around, SPAN_KEY: call, CALL_KEY: call})
 
         # A sampled-out trace keeps its tokens, for the bill, and loses its texts.
-        call.size_bytes = _SIZE_BYTES
         call.capture = recorder.capture and spec.capture and call.trace_flags & 1 == 1
-        # Texts are looked at for flags also where none leaves.
-        try:
-            call.args, call.kwargs, size = arguments(args, kwargs, texts_only=not call.capture)
-            call.size_bytes += size
-        except Exception as exc:
-            if not _SNAPSHOT.caught(exc):
-                raise
+        # Texts are looked at for flags also where none leaves. The tuple and the dictionary are the wrapper's
+        # own: with only strings and numbers in them there is nothing to copy.
+        call.args = args
+        call.kwargs = kwargs
+        size = _SIZE_BYTES
+        for item in args:
+            kind = type_of(item)
+            if kind is str:
+                size += len(item)
+            elif kind not in LEAVES:
+                size += _copied(call, args, kwargs)
+                break
+        else:
+            for item in kwargs.values():
+                kind = type_of(item)
+                if kind is str:
+                    size += len(item)
+                elif kind not in LEAVES:
+                    size += _copied(call, args, kwargs)
+                    break
+        call.size_bytes = size
         model = kwargs.get(spec.model_name)
         if model is None and 0 <= spec.model_at < len(args):
             model = args[spec.model_at]
@@ -367,6 +392,19 @@ def begin(
             raise
         return None
     return call
+
+
+def _copied(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """Give the call a snapshot of its arguments; a guess of the memory that this keeps alive."""
+    call.args = call.kwargs = None
+    try:
+        snapshot = Snapshot(texts_only=not call.capture)
+        call.args, call.kwargs = snapshot.take(args), snapshot.take(kwargs)
+    except Exception as exc:
+        if not _SNAPSHOT.caught(exc):
+            raise
+        return 0
+    return snapshot.size_bytes
 
 
 def _root(call: Call, around: Context) -> None:

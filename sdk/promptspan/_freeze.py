@@ -7,15 +7,23 @@ are.
 
 from __future__ import annotations
 
-from typing import Any
+import types
+import typing
+from typing import Any, Literal
 
-from ._kinds import dataclass_fields, is_dict, is_list, listed, mapped, type_of
+from ._kinds import MOST_ITEMS, dataclass_fields, is_dict, is_list, listed, mapped, type_of
 
-_LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
+# What nobody can change.
+LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
+_NUMBERS = frozenset({int, float, bool, type(None), None})
 _MAX_NODES = 4_000
 _MAX_DEPTH = 12
+_MOST_MODELS = 1_000
 _LITELLM_FACTS = ("custom_llm_provider", "litellm_model_name", "provider_response_model")
 _SIZE_OF_NODE = 64
+
+# Of pydantic's models: the fields that may hold a text or anything that may hold one.
+_wordy: dict[type[Any], tuple[str, ...]] = {}
 
 
 class Snapshot:
@@ -39,19 +47,21 @@ class Snapshot:
     def take(self, value: Any, depth: int = 0) -> Any:
         """Copy ``value`` as far as it can change; what is beyond the bounds is left out (``None``)."""
         kind = type_of(value)
-        if kind in _LEAVES:
+        if kind in LEAVES:
             if kind is str:
                 self.size_bytes += len(value)
             return value
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
             return None
-        if kind is dict:
-            return self._inside(mapped(value), depth)
         if kind is list or kind is tuple:
             return self._items(listed(value), depth)
+        if kind in _wordy:
+            return self._model(value, kind, depth)
+        if kind is dict:
+            return self._inside(mapped(value), depth)
         if hasattr(kind, "__pydantic_fields__"):
-            return self._inside(_pydantic_fields(value), depth)
+            return self._model(value, kind, depth)
         if hasattr(kind, "__dataclass_fields__"):
             return self._inside(_dataclass_fields(value, kind), depth)
         if is_dict(value):  # of a class of its own
@@ -70,7 +80,10 @@ class Snapshot:
             kind = type_of(item)
             if kind is str:
                 size += len(item)
-            elif kind not in _LEAVES:
+            elif kind is dict and self._left > 0 and depth < _MAX_DEPTH and len(item) <= MOST_ITEMS:
+                self._left -= 1  # a message, as most of these are: without the way through take()
+                items[index] = self._inside(item.copy(), depth + 1)
+            elif kind not in LEAVES:
                 items[index] = self.take(item, depth + 1)
         self.size_bytes += size
         return items
@@ -79,12 +92,28 @@ class Snapshot:
         """Replace the values of a fresh dictionary that can change."""
         size = _SIZE_OF_NODE
         for name, item in fields.items():
-            if item is None:
-                continue
             kind = type_of(item)
             if kind is str:
                 size += len(item)
-            elif kind not in _LEAVES:
+            elif kind not in LEAVES:
+                fields[name] = self.take(item, depth + 1)
+        self.size_bytes += size
+        return fields
+
+    def _model(self, value: Any, kind: type[Any], depth: int) -> dict[Any, Any]:
+        """The fields of one of pydantic's, those that can hold a text copied in turn."""
+        extra = value.__pydantic_extra__
+        if extra or value.__pydantic_private__:
+            return self._inside(_pydantic_fields(value, extra), depth)
+        fields: dict[Any, Any] = value.__dict__.copy()
+        size = _SIZE_OF_NODE
+        for name in _wordy.get(kind) or _wordy_fields(kind):
+            item = fields.get(name)
+            if item is None:
+                continue
+            if type_of(item) is str:
+                size += len(item)
+            else:
                 fields[name] = self.take(item, depth + 1)
         self.size_bytes += size
         return fields
@@ -99,10 +128,9 @@ def _dataclass_fields(value: Any, kind: type[Any]) -> dict[Any, Any]:
     return {name: held[name] for name in names if name in held}
 
 
-def _pydantic_fields(value: Any) -> dict[Any, Any]:
+def _pydantic_fields(value: Any, extra: Any) -> dict[Any, Any]:
     fields: dict[Any, Any] = value.__dict__.copy()
     # What the model does not declare (a gateway's extra fields) is kept apart.
-    extra = value.__pydantic_extra__
     if extra:
         fields = {**extra, **fields}
     # LiteLLM keeps whom it asked and who answered in a private field.
@@ -112,24 +140,39 @@ def _pydantic_fields(value: Any) -> dict[Any, Any]:
     return fields
 
 
+def _wordy_fields(kind: type[Any]) -> tuple[str, ...]:
+    """What to look at in each model of a class, worked out with its first one.
+
+    Most fields of a response are counts, and words of which the provider has a few: they are no text of
+    anybody's, and reading them all would cost more than the rest of a call's path.
+    """
+    if len(_wordy) >= _MOST_MODELS:  # an application that makes classes as it goes
+        _wordy.clear()
+    declared: dict[str, Any] = kind.__pydantic_fields__
+    _wordy[kind] = found = tuple(
+        name for name, field in declared.items() if not _is_number(field.annotation, 0)
+    )
+    return found
+
+
+def _is_number(annotation: Any, depth: int) -> bool:
+    """Whether a field declared so holds a number, one of a few words, or a model of nothing else."""
+    if annotation in _NUMBERS:
+        return True
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        return True
+    if origin is typing.Union or origin is types.UnionType:
+        return all(_is_number(each, depth) for each in typing.get_args(annotation))
+    inner = getattr(annotation, "__pydantic_fields__", None)
+    return (
+        depth < 4
+        and is_dict(inner)
+        and bool(inner)
+        and all(_is_number(field.annotation, depth + 1) for field in inner.values())
+    )
+
+
 def frozen(value: Any) -> Any:
     """A snapshot of ``value``, see ``Snapshot.take``."""
     return Snapshot().take(value)
-
-
-def arguments(args: tuple[Any, ...], kwargs: dict[str, Any], *, texts_only: bool) -> tuple[Any, Any, int]:
-    """A snapshot of what a function was called with, and a guess of the memory that it keeps alive.
-
-    The tuple and the dictionary are the wrapper's own: with only strings and numbers in them there is nothing
-    to copy.
-    """
-    size = 0
-    for items in (args, kwargs.values()) if kwargs else (args,):
-        for item in items:
-            kind = type_of(item)
-            if kind is str:
-                size += len(item)
-            elif kind not in _LEAVES:
-                snapshot = Snapshot(texts_only=texts_only)
-                return snapshot.take(args), snapshot.take(kwargs), snapshot.size_bytes
-    return args, kwargs, size

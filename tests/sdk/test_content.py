@@ -147,6 +147,29 @@ def test_what_the_caller_changes_later_is_not_seen(captured: Recorded) -> None:
     assert attributes["gen_ai.usage.input_tokens"] == 1
 
 
+def test_texts_deep_in_a_clients_response_are_captured_as_they_were(captured: Recorded) -> None:
+    from openai.types.chat import ChatCompletion
+
+    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"city": "Oslo"}'}}
+    completion = ChatCompletion.model_validate({**answer("", tool_calls=[call]), "created": 1})
+
+    @traced_prompt
+    def ask(messages: list[Any]) -> Any:
+        return completion
+
+    parts = [{"type": "text", "text": "Where is it cold?"}]
+    for _ in range(2):  # the second is of a class that is known
+        ask([{"role": "user", "content": parts}])
+    made: Any = completion.choices[0].message.tool_calls
+    made[0].function.arguments = "changed"
+    made.clear()
+    parts[0]["text"] = "changed"
+    for span in captured.all():
+        assert "Where is it cold?" in span.to_json()
+        assert "Oslo" in span.to_json()
+        assert "changed" not in span.to_json()
+
+
 def test_what_is_noted_and_changed_later_is_not_seen(captured: Recorded) -> None:
     noted: dict[str, Any] = {"step": ["before"]}
     vector = [0.25, 0.5]
