@@ -1,6 +1,6 @@
 """Alerts on simulated services: pages of healthy ones, delays of outages and dearer calls, and speed.
 
-    python benchmarks/bench_alerts.py [--short] [--seed N] [--strict]
+    python benchmarks/bench_alerts.py [--short] [--only PART] [--seed N] [--strict]
 
 The functions that judge are those that `promptspan alerts run` calls. Times of detection count from the first
 bad call to the evaluation that sees it: a call is expected in the store 5 s after its end, and rules are
@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -26,11 +26,14 @@ from promptspan_server.alerts.rules import SpendRule
 from promptspan_server.alerts.shares import BAD, MINUTES, Counts, judge_pages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from promptspan_server.alerts.money import Spend
 
     Floats = NDArray[np.float64]
+    Tell = Callable[[str, str, str, bool], None]
 
 YEAR = 365 * 1440
 BEGIN = datetime(2026, 10, 5, tzinfo=timezone.utc)  # a Monday
@@ -260,39 +263,27 @@ def evaluation_s(series: int, calls: int) -> list[tuple[str, int, float, float]]
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true")
-    parser.add_argument("--strict", action="store_true", help="exit code 1 if a bar does not hold")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
-    short = options.short
-    lines: list[tuple[str, str, str, bool]] = []
-
-    def tell(what: str, bar: str, figure: str, holds: bool) -> None:
-        lines.append((what, bar, figure, holds))
-        print(f"| {what} | {bar} | {figure} | {'yes' if holds else '**no**'} |", flush=True)
-
-    print("| what | bar | measured | holds |\n| --- | --- | --- | --- |")
+def healthy(rng: np.random.Generator, tell: Tell, *, short: bool) -> None:
     for per_hour in (5, 20, 100):
         for share in (0.005, 0.01):
             years = 1 if short else 8
             at = " in hours that differ" if share < ALLOWED else ", exactly as allowed"
             rate = healthy_pages(rng, per_hour, share, years, 30 if short else 10)
-            tell(
-                f"{per_hour} calls/h, {share:.1%} fail{at}: pages a year ({years} years)",
-                "at most 1",
-                f"{rate:.2f}",
-                rate <= 1,
-            )
+            what = f"{per_hour} calls/h, {share:.1%} fail{at}: pages a year ({years} years)"
+            tell(what, "at most 1", f"{rate:.2f}", rate <= 1)
+
+
+def outages(rng: np.random.Generator, tell: Tell, *, short: bool) -> None:
     for per_hour in (1000, 100, 20):
         delays = outage_delays(rng, per_hour, 0.2, (30 if short else 300) // (1 if per_hour == 1000 else 4))
         told = f"{spread(delays / 60)} min"
         bar = per_hour == 1000
         holds = bool(np.mean(delays <= 300) >= 0.95) if bar else True
         tell(f"outage to 20 % errors at {per_hour} calls/h", "5 min, 95 of 100" if bar else "", told, holds)
-    trials = 10 if short else 40
+
+
+def spend(rng: np.random.Generator, tell: Tell, *, short: bool) -> None:
+    trials = 20 if short else 150
     for what, k, change, bar in (
         ("a call costs twice as much", 25, {"dearer": 2.0}, True),
         ("twice as many calls, of a steady service (k 400)", 400, {"busier": 2.0}, True),
@@ -301,16 +292,40 @@ def main() -> int:
         delays = spend_delays(rng, k, trials, **change)
         holds = bool(np.mean(delays <= 30) >= 0.95) if bar else True
         told = f"{spread(delays)} min, {np.mean(delays <= 30):.0%} within 30"
-        tell(f"{what}, 1,000 calls/h", "30 min, 95 of 100" if bar else "", told, holds)
+        tell(f"{what}, 1,000 calls/h ({trials})", "30 min, 95 of 100" if bar else "", told, holds)
     weeks = 2 if short else 12
     rate = spend_pages(rng, 1000, weeks, 15 if short else 5)
-    tell(
-        f"spend as usual, 1,000 calls/h: pages a year ({weeks} weeks)", "at most 1", f"{rate:.2f}", rate <= 1
-    )
-    speed: list[Any] = evaluation_s(5000, 200_000 if short else 1_000_000)
-    for name, series, elapsed, used in speed:
+    what = f"spend as usual, 1,000 calls/h: pages a year ({weeks} weeks)"
+    tell(what, "at most 1", f"{rate:.2f}", rate <= 1)
+
+
+def speed(_rng: np.random.Generator, tell: Tell, *, short: bool) -> None:
+    for name, series, elapsed, used in evaluation_s(5000, 200_000 if short else 1_000_000):
         tell(f"`{name}` over {series:,} series", "5 s", f"{elapsed:.2f} s, {used:.2f} s of CPU", used <= 5)
-    return int(options.strict and not all(holds for *_, holds in lines))
+
+
+PARTS = {"healthy": healthy, "outages": outages, "spend": spend, "speed": speed}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", choices=PARTS, help="one part of the table")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 if a bar does not hold")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    held: list[bool] = []
+
+    def tell(what: str, bar: str, figure: str, holds: bool) -> None:
+        held.append(holds)
+        print(f"| {what} | {bar} | {figure} | {'yes' if holds else '**no**'} |", flush=True)
+
+    print("| what | bar | measured | holds |\n| --- | --- | --- | --- |")
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            # A part says the same alone.
+            part(np.random.default_rng([options.seed, *name.encode()]), tell, short=options.short)
+    return int(options.strict and not all(held))
 
 
 def spread(values: Floats) -> str:

@@ -49,8 +49,6 @@ _LEAST_CALLS = 200
 _RECENT = 30
 _RECOVERY = 0.5  # of what is over the usual
 _HOURS_A_MONTH = 730.0
-# An hour of the day that brought nothing so far, of few days, may bring something.
-_AVERAGE_HOURS = 1.0
 _TICKET_DAYS = 3
 
 
@@ -331,12 +329,14 @@ def spend_of(rule: SpendRule, at: datetime, data: SpendData) -> Spend:
         if each not in data.hours:
             continue
         hours, spent, calls = data.hours[each]
+        before = hours + 3600 <= until
+        # An hour of the day that brought nothing so far, of few days, may bring something: a call more each.
+        a_call_h = (until - hours.min()) / 3600 / max(calls[before].sum(), 1)
         usual, usual_calls = (
-            usual_hours(hours, values, until, average_hours=_AVERAGE_HOURS) for values in (spent, calls)
+            usual_hours(hours, values, until, average_hours=a_call_h) for values in (spent, calls)
         )
         if usual is None or usual_calls is None:
             continue
-        before = hours + 3600 <= until
         days[number] += spent[before & (hours >= at.timestamp() - _TICKET_DAYS * 86_400)].sum()
         normal[number] = spent[before].sum() * 3600 / (until - hours.min())
         expected[number] = np.nan_to_num(usual[0][slot], nan=normal[number]) / 60
