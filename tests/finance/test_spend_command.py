@@ -164,6 +164,7 @@ def test_unknown_cost_is_empty_and_the_sentence_says_how_much_is_known(
         (("--output", "spend.txt"), "has to end in"),
         (("--allocation", "/nowhere.yaml"), "No such file"),
         (("--what-if", "no/such"), "no such model"),
+        (("--show", "waste", "--where", "model=gpt-4o"), "not by model"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(spent: LiveStore, arguments: tuple[str, ...], message: str) -> None:
@@ -206,6 +207,45 @@ def test_users_outcomes_and_what_could_have_been_avoided(spent: LiveStore) -> No
     assert (found.truncated, found.repeated, found.with_text) == (1, 5, 8)
     # Six calls read nothing, a minute after another: 1,000 tokens at half the price of gpt-4o-mini's input.
     assert (found.misses, found.misses_usd) == (6, Decimal("0.00045"))
+
+
+def test_unit_costs_and_waste_are_parts_of_the_command(
+    spent: LiveStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--where", "prompt=spend")
+    whole = spent.value("SELECT sum(cost_usd) FROM llm_costs WHERE prompt_name = 'spend'")
+    assert run(spent, *where, "--show", "unit-cost", "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out, parse_float=Decimal, parse_int=Decimal)
+    assert [(row["unit"], row["evaluation"], row["number"], row["of"]) for row in rows] == [
+        ("call", None, 12, 12),
+        ("1000 calls", None, 12, 12),
+        ("user", None, 5, 12),
+        ("success", "useful", 4, 8),
+    ]
+    for row, units in zip(rows, (1, 1000, 1, 1), strict=True):
+        assert row["each_usd"] == rounded(row["cost_usd"] * units / row["number"], 9)
+    assert [row["cost_usd"] for row in rows[:3]] == [whole] * 3
+    file = tmp_path / "waste.csv"
+    assert run(spent, *where, "--show", "waste", "--output", str(file)) == 0
+    with file.open(newline="") as lines:
+        waste = {row["kind"]: (row["calls"], row["usd"]) for row in csv.DictReader(lines)}
+    assert waste["Could have read the provider's cache"] == ("6", "0.00045")
+    capsys.readouterr()
+    assert run(spent, "--show", "unknown", "--format", "json") == 0
+    assert ("nobody-knows", "unpriced") in {
+        (row["model"], row["why"]) for row in json.loads(capsys.readouterr().out)
+    }
+
+
+def test_a_month_that_runs_ends_now_and_not_at_an_hour_to_come(
+    spent: LiveStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = datetime.now(timezone.utc)
+    assert invoke(["spend", "--dsn", spent.dsn]) == 0
+    said = capsys.readouterr().out
+    assert any(f"so far ({at:%Y-%m-%d %H:%M} UTC)" in said for at in (begun, datetime.now(timezone.utc))) or (
+        f"{begun:%Y-%m}" != MONTH and "No calls" in said
+    )
 
 
 def test_questions_about_calls_have_answers_where_there_are_none(spent: LiveStore) -> None:

@@ -1,5 +1,6 @@
 """`promptspan spend`: what a month cost, by whom, and why it changed."""
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +10,21 @@ from promptspan_server.cli.finance_files import AllocationOption, RatesOption
 from promptspan_server.cli.options import DsnOption, Format, FormatOption
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from promptspan_server.finance.spend import Spend
+    from promptspan_server.finance.table_files import Part
     from promptspan_server.queries.connection import Store
+    from promptspan_server.queries.scope import Scope
+
+
+class Shown(str, Enum):
+    """Parts of a month's spend, as the page has them."""
+
+    groups = "groups"
+    unknown = "unknown"
+    unit_cost = "unit-cost"
+    waste = "waste"
 
 
 def spend(
@@ -42,6 +56,13 @@ def spend(
             show_default=False,
         ),
     ] = None,
+    shown: Annotated[
+        Shown,
+        typer.Option(
+            "--show",
+            help="groups; calls of unknown cost; what a call, 1,000 calls, a user and a success cost; waste.",
+        ),
+    ] = Shown.groups,
     output: Annotated[
         Path | None,
         typer.Option("--output", help="Write FILE.csv, FILE.parquet or FILE.xlsx.", show_default=False),
@@ -62,8 +83,6 @@ def spend(
     from promptspan_server.cli.finance_options import finance_store
     from promptspan_server.finance.files import load_allocation, load_rates
     from promptspan_server.finance.spend import read_spend
-    from promptspan_server.finance.spend_table import spend_rows, spend_table
-    from promptspan_server.finance.table_files import writing
 
     now = datetime.now(timezone.utc)
     with finance_store(dsn) as store:
@@ -78,17 +97,47 @@ def spend(
             where=conditions,
             exchange=load_rates(rates),
         )
+        part = _part(store, found, shown, conditions)
         if output is not None:
-            with writing(output, spend_table(found)) as writer:
-                rows = writer.write(spend_rows(found))
-            print(f"{output}: {rows} rows")
+            print(f"{output}: {part.write(output)} rows")
             return
         if form is Format.table:
-            print(_sentence(found))
+            print(_sentence(found, now))
+            if shown is Shown.groups and found.waste:
+                print(_waste(found))
             if other is not None:
                 print(_what_if(store, found, other))
             print()
-        _print(found, form)
+        _print(part, form)
+
+
+def _part(store: "Store", found: "Spend", shown: Shown, conditions: list[tuple[str, str]]) -> "Part":
+    from promptspan_server.finance.outcomes import Avoidable, Outcomes, Users
+    from promptspan_server.finance.spend_table import groups_part, unknown_part
+    from promptspan_server.finance.unit_cost import unit_cost_part, unit_costs
+    from promptspan_server.finance.waste import of_the_calls, waste_part
+
+    if shown is Shown.unknown:
+        return unknown_part(found)
+    if shown is Shown.unit_cost:
+        scope = _scope(found, conditions)
+        users, outcomes = store.ask(Users(scope)).rows, store.ask(Outcomes(scope)).rows
+        return unit_cost_part(unit_costs(found.total.now, users[0], outcomes))
+    if shown is Shown.waste:
+        (avoidable,) = store.ask(Avoidable(_scope(found, conditions))).rows
+        return waste_part([*found.waste, *of_the_calls(avoidable)])
+    return groups_part(found)
+
+
+def _scope(found: "Spend", conditions: list[tuple[str, str]]) -> "Scope":
+    """The calls themselves, which know users, scores and texts."""
+    from promptspan_server.queries.scope import Filter, Scope
+
+    names = ("feature", "prompt", "version", "environment", "service")
+    for name, _ in conditions:
+        if name not in names:
+            raise ValueError(f"--show unit-cost and waste are narrowed by {', '.join(names)}, not by {name}")
+    return Scope(found.range, Filter(**dict(conditions)))
 
 
 def _condition(text: str) -> tuple[str, str]:
@@ -98,13 +147,12 @@ def _condition(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _print(found: "Spend", form: Format) -> None:
+def _print(part: "Part", form: Format) -> None:
     from decimal import Decimal
 
     from promptspan_server.cli.rows import Column, number, print_rows
-    from promptspan_server.finance.spend_table import spend_rows, spend_table
 
-    kinds = spend_table(found).columns
+    kinds = part.table.columns
     # Tokens by meter are for files and programs: a terminal has no room for eight columns more.
     shown = [
         index for index, name in enumerate(kinds) if form is not Format.table or not name.endswith("_tokens")
@@ -114,15 +162,18 @@ def _print(found: "Spend", form: Format) -> None:
     def cell(value: Any) -> Any:
         return number(value) if isinstance(value, Decimal) else value
 
-    rows = ([cell(row[index]) for index in shown] for row in spend_rows(found))
+    rows = ([cell(row[index]) for index in shown] for row in part.rows)
     print_rows([columns[index] for index in shown], rows, form)
 
 
-def _sentence(found: "Spend") -> str:
+def _sentence(found: "Spend", asked_at: "datetime") -> str:
     from promptspan_server.cli.rows import number
 
     now, before = found.total.now, found.total.before
-    when = f"from {found.range.start:%Y-%m-%d} to {found.range.end:%Y-%m-%d %H:%M} UTC"
+    end = f"to {found.range.end:%Y-%m-%d %H:%M} UTC"
+    if asked_at < found.range.end:
+        end = f"so far ({asked_at:%Y-%m-%d %H:%M} UTC)"
+    when = f"from {found.range.start:%Y-%m-%d} {end}"
     if not now.calls:
         return f"No calls {when}."
     priced = f"{100 * now.costed / now.calls:.1f} % of {now.calls:,} calls priced"
@@ -137,6 +188,15 @@ def _sentence(found: "Spend") -> str:
         f"{text}; {number(before.cost_usd)} USD in as much of the month before."
         f" Change {number(why.change)}: {', '.join(f'{name} {number(value)}' for name, value in parts)}."
     )
+
+
+def _waste(found: "Spend") -> str:
+    from promptspan_server.cli.rows import number
+
+    parts = (
+        f"{each.kind.lower()} {number(each.usd) or 'unknown'} ({each.calls:,} calls)" for each in found.waste
+    )
+    return f"Of it for nothing, USD: {', '.join(parts)}. More: --show waste, --show unit-cost."
 
 
 def _what_if(store: "Store", found: "Spend", other: str) -> str:

@@ -12,6 +12,7 @@ from promptspan_server.finance.charge_source import rates_used
 from promptspan_server.finance.drivers import Drivers, cells, drivers
 from promptspan_server.finance.ledger import DIMENSIONS, Ledger, nanos, read, stream, total
 from promptspan_server.finance.reporting import reporting
+from promptspan_server.finance.waste import of_the_ledger
 from promptspan_server.queries.scope import TimeRange
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from promptspan_server.finance.focus import RateRecord
     from promptspan_server.finance.ledger import Asks, LedgerRow
     from promptspan_server.finance.reporting import Reporting
+    from promptspan_server.finance.waste import Waste
 
 GROUPINGS: Final = (
     "feature",
@@ -61,27 +63,12 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Waste:
-    """Money for calls that brought nothing. A call counts once: in the first row that it fits.
-
-    Attributes:
-        kind: What went wrong.
-        calls: How many.
-        usd: What they cost; None if no cost is known.
-    """
-
-    kind: str
-    calls: int
-    usd: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
 class Spend:
     """A month of spend by one grouping.
 
     Attributes:
         by: The grouping.
-        range: The part of the month that has begun, whole hours, UTC.
+        range: The part of the month that has begun, whole hours, UTC: it ends with the hour that runs.
         before_range: The stretch of the month before that it is compared with.
         total: Everything; its sums are those of the groups, exactly.
         groups: The dearest first.
@@ -190,7 +177,7 @@ def spend(
     if exchange is not None:
         parts = ((group.name, (row for _, row in now_by.get(group.name, []))) for group in groups)
         other = reporting(parts, exchange)
-    return Spend(by, *ranges, whole, tuple(groups), _waste(rows), tuple(rows), other)
+    return Spend(by, *ranges, whole, tuple(groups), of_the_ledger(rows), tuple(rows), other)
 
 
 def group_of(allocated: Allocated, by: str) -> str:
@@ -218,24 +205,6 @@ def _group(
         total(row for _, row in before),
         drivers(cells(before, rates), cells(now, rates)),
     )
-
-
-def _waste(rows: Iterable[LedgerRow]) -> tuple[Waste, ...]:
-    kinds = {"error": "Failed", "cancelled": "Cancelled or abandoned", "incomplete": "Cut short"}
-    by_status: dict[str, list[LedgerRow]] = defaultdict(list)
-    for row in rows:
-        by_status[row.keys["status"]].append(row)
-    found: list[Waste] = []
-    for status, kind in kinds.items():
-        whole = total(by_status[status])
-        if whole.calls:
-            found.append(Waste(kind, whole.calls, whole.cost_usd))
-    retried = total(by_status["ok"])
-    if retried.retries:
-        found.append(
-            Waste("Second and later tries that succeeded", retried.retries, retried.retries_cost_usd)
-        )
-    return tuple(found)
 
 
 def _nanos(usd: Decimal | None) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from promptspan_server.finance.ledger import TOKENS, dollars, nanos
-from promptspan_server.finance.table_files import Table
+from promptspan_server.finance.ledger import TOKENS, total
+from promptspan_server.finance.table_files import Part, Table
+from promptspan_server.finance.unit_cost import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from decimal import Decimal
 
+    from promptspan_server.finance.ledger import LedgerRow
     from promptspan_server.finance.spend import Group, Spend
 
 _COLUMNS: Final = {
@@ -21,6 +22,7 @@ _COLUMNS: Final = {
     "no_usage_calls": "count",
     "cost_usd": "quantity",
     "cost_per_call_usd": "quantity",
+    "cost_per_1000_calls_usd": "quantity",
     "before_usd": "quantity",
     "change_usd": "quantity",
     "volume_usd": "quantity",
@@ -57,6 +59,7 @@ def _row(group: Group) -> tuple[Any, ...]:
         now.no_usage,
         now.cost_usd,
         per_call(group),
+        per_thousand(group),
         group.before.cost_usd,
         found.change,
         found.volume,
@@ -75,6 +78,31 @@ def _reporting(spend: Spend, group: Group) -> tuple[Any, ...]:
 
 def per_call(group: Group) -> Decimal | None:
     """Mean cost of a call with a known cost in USD, to nine places; None if no cost is known."""
-    if group.now.cost_usd is None or not group.now.costed:
-        return None
-    return dollars(round(Fraction(nanos(group.now.cost_usd), group.now.costed)))
+    return each(group.now.cost_usd, group.now.costed)
+
+
+def per_thousand(group: Group) -> Decimal | None:
+    """Mean cost of a thousand calls with a known cost in USD, to nine places; None if no cost is known."""
+    return each(group.now.cost_usd, group.now.costed, 1000)
+
+
+def groups_part(spend: Spend) -> Part:
+    """Return the groups as a table."""
+    return Part(spend_table(spend), list(spend_rows(spend)))
+
+
+def unknown(spend: Spend) -> list[tuple[str, str, LedgerRow]]:
+    """Return the calls without a known cost: model, `unpriced` or `no_usage`, and sums; most calls first."""
+    by_model: dict[tuple[str, str], list[LedgerRow]] = {}
+    for row in spend.rows:
+        if row.unpriced or row.no_usage:
+            by_model.setdefault((row.keys["model"], row.keys["price_status"]), []).append(row)
+    found = [(model, why, total(rows)) for (model, why), rows in by_model.items()]
+    return sorted(found, key=lambda each: (-each[2].calls, each[:2]))
+
+
+def unknown_part(spend: Spend) -> Part:
+    """Return them as a table: model, why, calls, known tokens."""
+    columns = {"model": "text", "why": "text", "calls": "count", "tokens": "count"}
+    rows = [(model, why, row.calls, row.tokens or None) for model, why, row in unknown(spend)]
+    return Part(Table("Not known", columns), rows)

@@ -43,6 +43,24 @@ class Table:
     columns: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is shown at once: a table with its rows, for a page, a command and their files alike.
+
+    Attributes:
+        table: Name and columns.
+        rows: In the order of the columns; None is unknown, never 0.
+    """
+
+    table: Table
+    rows: Sequence[Sequence[Any]]
+
+    def write(self, path: Path) -> int:
+        """Write it into a file, see `writing`, and return how many rows."""
+        with writing(path, self.table) as writer:
+            return writer.write(self.rows)
+
+
 class Writer(Protocol):
     """Takes rows in the order of the table's columns."""
 

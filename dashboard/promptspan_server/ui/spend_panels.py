@@ -10,7 +10,7 @@ from promptspan_server.finance.currency import exact_sum
 from promptspan_server.finance.forecast import TooLittle
 from promptspan_server.finance.ledger import dollars, nanos, total
 from promptspan_server.finance.month_end import MonthEnd
-from promptspan_server.finance.spend_table import per_call
+from promptspan_server.finance.spend_table import per_call, per_thousand
 from promptspan_server.ui import links, panels, wording
 from promptspan_server.ui.table import Cell, Column, table
 
@@ -97,12 +97,6 @@ def converted(found: Spend) -> str:
 def signed(usd: Decimal) -> str:
     """Write a change in US dollars with its sign."""
     return f"+{wording.usd(usd)}" if usd > 0 else wording.usd(usd)
-
-
-def per_thousand(group: Group) -> Decimal | None:
-    """Cost of a thousand calls with a known cost in USD; None if no cost is known."""
-    one = per_call(group)
-    return None if one is None else one * 1000
 
 
 def reasons(found: Spend) -> None:

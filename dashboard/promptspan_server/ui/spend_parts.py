@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from promptspan_server.finance.ledger import total
 from promptspan_server.finance.outcomes import Avoidable, Outcomes, Users
-from promptspan_server.finance.spend_table import per_call, spend_rows, spend_table
-from promptspan_server.finance.table_files import writing
+from promptspan_server.finance.spend_table import groups_part, unknown_part
+from promptspan_server.finance.spend_table import unknown as unknown_costs
+from promptspan_server.finance.unit_cost import unit_cost_part, unit_costs
+from promptspan_server.finance.waste import of_the_calls, waste_part
 from promptspan_server.finance.what_if import PricesOf, what_if
 from promptspan_server.queries.price_book import PricesNow
 from promptspan_server.ui import cache, panels, wording
 from promptspan_server.ui.controls import choose
-from promptspan_server.ui.spend_panels import per_thousand, signed
+from promptspan_server.ui.spend_panels import signed
 from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.tiles import Note, Tile, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from decimal import Decimal
 
-    from promptspan_server.finance.ledger import LedgerRow
     from promptspan_server.finance.spend import Spend
+    from promptspan_server.finance.table_files import Part
+    from promptspan_server.finance.waste import Waste
     from promptspan_server.queries.scope import Scope
 
 _MIMES = {
@@ -35,46 +36,43 @@ _MIMES = {
 }
 
 
-def downloads(found: Spend) -> None:
-    """Offer the table of groups, whole, as files."""
+def downloads(found: Spend, part: Part | None = None) -> None:
+    """Offer what is looked at as files: a part of the page, else every group."""
+    part = part or groups_part(found)
+    name = part.table.name
+    what = "every group" if name == "Spend" else f"\u201c{name}\u201d"
+    stem = f"by-{found.by}" if name == "Spend" else name.lower().replace(" ", "-")
     with st.container(horizontal=True, vertical_alignment="center", key="downloads"):
-        st.markdown("**Download** every group:", width="content")
+        st.markdown(f"**Download** {what}:", width="content")
         for ending, label in (("csv", "CSV"), ("xlsx", "Excel"), ("parquet", "Parquet")):
             st.download_button(
                 label,
-                data=_file(found, ending),
-                file_name=f"spend-{found.range.start:%Y-%m}-by-{found.by}.{ending}",
+                data=_file(part, ending),
+                file_name=f"spend-{found.range.start:%Y-%m}-{stem}.{ending}",
                 mime=_MIMES[ending],
                 key=f"download_{ending}",
                 on_click="ignore",
             )
 
 
-def _file(found: Spend, ending: str) -> Callable[[], bytes]:
+def _file(part: Part, ending: str) -> Callable[[], bytes]:
     # Made when it is asked for, not with every rerun.
     def made() -> bytes:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / f"spend.{ending}"
-            with writing(path, spend_table(found)) as writer:
-                writer.write(spend_rows(found))
+            part.write(path)
             return path.read_bytes()
 
     return made
 
 
-def unknown(found: Spend, asked_at_s: float) -> None:
+def unknown(found: Spend, asked_at_s: float) -> Part:
     """Draw the calls whose cost is not known, and what cannot be booked."""
     panels.heading("Calls without a known cost", asked_at_s, "in no sum above")
-    by_model: dict[tuple[str, str], list[LedgerRow]] = {}
-    for row in found.rows:
-        if row.unpriced or row.no_usage:
-            by_model.setdefault((row.keys["model"], row.keys["price_status"]), []).append(row)
-    if not by_model:
+    sums = unknown_costs(found)
+    if not sums:
         panels.quiet("Every call of the month has a known cost.")
     else:
-        sums = sorted(
-            ((key, total(rows)) for key, rows in by_model.items()), key=lambda each: (-each[1].calls, each[0])
-        )
         table(
             [
                 Column("Model", clip=True),
@@ -98,7 +96,7 @@ def unknown(found: Spend, asked_at_s: float) -> None:
                         tone="muted",
                     ),
                 ]
-                for (model, status), row in sums[:50]
+                for model, status, row in sums[:50]
             ],
             key="unknown_table",
             caption="Calls without a known cost by model",
@@ -113,46 +111,46 @@ def unknown(found: Spend, asked_at_s: float) -> None:
             f"{wording.usd(nobody.now.cost_usd)} of calls without a {words}: "
             f"{wording.counted(nobody.now.calls, 'call')}, {wording.share(part)} of all."
         )
+    return unknown_part(found)
 
 
-def unit_cost(found: Spend, scope: Scope) -> None:
+def unit_cost(found: Spend, scope: Scope) -> Part | None:
     """Draw what a call, a thousand, a user and a success cost."""
     asked = cache.ask_all(Users(scope), Outcomes(scope))
     users, outcomes = panels.shown(asked[0]), panels.shown(asked[1])
+    if users is None or outcomes is None:
+        return None
     panels.heading("Unit cost, USD", users)
-    shown = [
-        Tile(
-            "Per call",
-            wording.usd(per_call(found.total)),
-            [Note(f"{wording.exact(found.total.now.costed)} priced calls")],
-        ),
-        Tile("Per thousand calls", wording.usd(per_thousand(found.total))),
-    ]
-    if users is not None:
-        row = users.rows[0]
-        shown.append(
+    units = unit_costs(found.total.now, users.rows[0], outcomes.rows)
+    call, thousand, user, *successes = units
+    calls = found.total.now.calls
+    tiles(
+        [
+            Tile(
+                "Per call", wording.usd(call.each_usd), [Note(f"{wording.exact(call.number)} priced calls")]
+            ),
+            Tile("Per thousand calls", wording.usd(thousand.each_usd)),
             Tile(
                 "Per user",
-                wording.usd(_each(row.usd, row.users)),
+                wording.usd(user.each_usd),
                 [
                     Note(
-                        f"{wording.counted(row.users, 'user')} of "
-                        f"{wording.share(row.calls / found.total.now.calls)} of the calls"
-                        if row.users and found.total.now.calls
+                        f"{wording.counted(user.number, 'user')} of "
+                        f"{wording.share(user.of / calls)} of the calls"
+                        if user.number and calls
                         else "no call names its user"
                     )
                 ],
                 "What calls with a user cost, by the number of different users.",
-            )
-        )
-    tiles(shown, key="unit_numbers")
-    if outcomes is None:
-        return
-    if not outcomes.rows:
+            ),
+        ],
+        key="unit_numbers",
+    )
+    if not successes:
         panels.quiet(
             "No scores: record_score() says which calls were a success, and this what a success costs."
         )
-        return
+        return unit_cost_part(units)
     table(
         [
             Column("Evaluation", clip=True),
@@ -163,44 +161,25 @@ def unit_cost(found: Spend, scope: Scope) -> None:
         ],
         [
             [
-                Cell(row.name, title=row.name),
-                Cell(wording.exact(row.judged), sort=row.judged),
-                Cell(wording.share(row.good / row.judged), sort=row.good / row.judged),
+                Cell(row.evaluation, title=row.evaluation),
+                Cell(wording.exact(row.of), sort=row.of),
+                Cell(wording.share(row.number / row.of), sort=row.number / row.of),
                 Cell(wording.usd(row.usd), title=wording.usd_exact(row.usd)),
-                Cell(wording.usd(_each(row.usd, row.good))),
+                Cell(wording.usd(row.each_usd)),
             ]
-            for row in outcomes.rows
+            for row in successes
         ],
         key="outcomes_table",
         caption="Cost of a successful outcome by evaluation",
     )
+    return unit_cost_part(units)
 
 
-def waste(found: Spend, scope: Scope) -> None:
+def waste(found: Spend, scope: Scope) -> Part:
     """Draw what calls cost that brought nothing, or need not have been made so."""
-    panels.heading("Money for nothing", None, "each call in the first row that it fits")
-    rows = [_waste_row(found, each.kind, each.calls, each.usd, "") for each in found.waste]
+    panels.heading("Money for nothing", None, "the last three can be of the same call: they are no sum")
     answer = panels.shown(cache.ask_all(Avoidable(scope))[0])
-    if answer is not None:
-        row = answer.rows[0]
-        rows += [
-            _waste_row(found, "Ended at their limit of tokens", row.truncated, row.truncated_usd, ""),
-            _waste_row(
-                found,
-                "Could have read the provider's cache",
-                row.misses,
-                row.misses_usd,
-                "What reading it would have saved: as many tokens as half of the calls of the same prompt "
-                "version and model read at least, within five minutes of another call",
-            ),
-            _waste_row(
-                found,
-                "Asked again what had been asked",
-                row.repeated if row.with_text else None,
-                row.repeated_usd if row.with_text else None,
-                f"Same prompt version, model and text; {wording.exact(row.with_text)} calls have their text",
-            ),
-        ]
+    shown = [*found.waste, *(of_the_calls(answer.rows[0]) if answer is not None else ())]
     table(
         [
             Column("What"),
@@ -208,11 +187,12 @@ def waste(found: Spend, scope: Scope) -> None:
             Column("USD", "Unknown where no such call has a known cost", "right"),
             Column("Share of spend", "", "right"),
         ],
-        rows,
+        [_waste_row(found, each) for each in shown],
         key="waste_table",
         caption="Spend on calls that brought nothing or could have been avoided",
         sortable=False,
     )
+    return waste_part(shown)
 
 
 def other_model(found: Spend) -> None:
@@ -258,16 +238,12 @@ def other_model(found: Spend) -> None:
     )
 
 
-def _waste_row(found: Spend, kind: str, calls: int | None, usd: Decimal | None, title: str) -> list[Cell]:
+def _waste_row(found: Spend, each: Waste) -> list[Cell]:
     whole = found.total.now.cost_usd
-    part: Any = float(usd / whole) if usd is not None and whole else None
+    part: Any = float(each.usd / whole) if each.usd is not None and whole else None
     return [
-        Cell(kind, title=title),
-        Cell(wording.exact(calls)),
-        Cell(wording.usd(usd), title=wording.usd_exact(usd)),
+        Cell(each.kind, title=each.means),
+        Cell(wording.exact(each.calls)),
+        Cell(wording.usd(each.usd), title=wording.usd_exact(each.usd)),
         Cell(wording.share(part), bar=part),
     ]
-
-
-def _each(usd: Decimal | None, number: int) -> Decimal | None:
-    return usd / number if usd is not None and number else None

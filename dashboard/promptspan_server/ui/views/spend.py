@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from promptspan_server.finance.allocation import Allocation
     from promptspan_server.finance.currency import ExchangeRates
     from promptspan_server.finance.forecast import TooLittle
+    from promptspan_server.finance.table_files import Part
     from promptspan_server.queries.scope import Filter, TimeRange
 
 FILTERS = ("feature", "environment", "service")
@@ -94,8 +95,7 @@ def _content(whole: TimeRange, now: datetime, by: str, narrowed: Filter, allocat
         _days(Scope(current, narrowed))
     if burns:
         spend_panels.budgets(burns)
-    _parts(found, Scope(current, narrowed), asked_at_s)
-    spend_parts.downloads(found)
+    spend_parts.downloads(found, _parts(found, Scope(current, narrowed), asked_at_s))
 
 
 def _spend(
@@ -123,7 +123,8 @@ def _spend(
     return found(None)
 
 
-def _parts(found: Spend, scope: Scope, asked_at_s: float) -> None:
+def _parts(found: Spend, scope: Scope, asked_at_s: float) -> Part | None:
+    shown: Part | None = None
     parts = st.tabs(_PARTS, key="part", on_change="rerun", bind="query-params")
     draw = (
         lambda: spend_panels.groups(found, asked_at_s),
@@ -136,15 +137,24 @@ def _parts(found: Spend, scope: Scope, asked_at_s: float) -> None:
         # Only what is looked at is asked for: some of it reads every call of the month.
         if part.open:
             with part:
-                drawn()
+                shown = drawn()
+    return shown
 
 
 def _caption(found: Spend, asked_at_s: float) -> None:
     st.caption(
-        f"**{found.range.start:%Y-%m-%d} \u2013 {found.range.end:%Y-%m-%d %H:%M} UTC** · ledger "
+        f"**{found.range.start:%Y-%m-%d} \u2013 {_until(found.range, asked_at_s)} UTC** · ledger "
         f"{panels.as_of(asked_at_s)} · compared with {found.before_range.start:%Y-%m-%d} \u2013 "
         f"{found.before_range.end:%Y-%m-%d %H:%M} · {amounts()}"
     )
+
+
+def _until(time_range: TimeRange, asked_at_s: float) -> str:
+    """When a range ends; of the hour that runs, as much as has passed."""
+    asked_at = datetime.fromtimestamp(asked_at_s, timezone.utc)
+    if asked_at < time_range.end:
+        return f"{asked_at:%Y-%m-%d %H:%M} so far,"
+    return f"{time_range.end:%Y-%m-%d %H:%M}"
 
 
 def _numbers(found: Spend, end: MonthEnd | TooLittle | None, burns: Sequence[Burn], *, running: bool) -> None:
