@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Parameters of the statements of this room.
 HOURS = "{hours:Array(DateTime('UTC'))}"
+# Of a table's rows those of these hours. The day, too: it leads the key where rows of a day lie together.
+OF_HOURS = f"hour IN (SELECT arrayJoin({HOURS})) AND toDate(hour) IN (SELECT toDate(arrayJoin({HOURS})))"
 NOW = "{now:DateTime64(6, 'UTC')}"
 
 
@@ -18,7 +20,7 @@ def replacement(table: str, columns: str, rows: str) -> str:
     """Return an insert that replaces what `table` has of the hours in the parameter `hours` as a whole.
 
     Args:
-        table: A ReplacingMergeTree(revision, gone) whose key begins with `hour`.
+        table: A ReplacingMergeTree(revision, gone) whose key begins with `hour` or its day.
         columns: Its other columns and `hour`.
         rows: Where the new rows come from: a table expression with these columns.
     """
@@ -29,7 +31,7 @@ def replacement(table: str, columns: str, rows: str) -> str:
     SETTINGS max_insert_threads = 1, min_insert_block_size_rows = 100000000, min_insert_block_size_bytes = 0
     SELECT {columns}, {{revision:UInt64}}, 1
     FROM {table} FINAL
-    WHERE hour IN (SELECT arrayJoin({HOURS}))
+    WHERE {OF_HOURS}
     UNION ALL
     SELECT {columns}, {{revision:UInt64}} + 1, 0
     FROM {rows}
