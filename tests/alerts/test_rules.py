@@ -140,3 +140,15 @@ def test_a_directory_that_is_gone_keeps_the_rules(tmp_path: Path) -> None:
     assert files.look()
     assert "mine" in files.book.rules
     assert "no directory of rules" in files.wrong
+
+
+def test_a_field_that_there_is_not_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / "team.yaml"
+    file.write_text(
+        "rules:\n  - {name: a, kind: errors, objectve: 0.9}\n  - {name: b, kind: errors, zzz: 1}\n"
+    )
+    with pytest.raises(DocumentError) as told:
+        load_rules(tmp_path)
+    first, second = str(told.value).splitlines()
+    assert first.endswith("team.yaml:2: rules.0.errors.objectve: there is no such field; objective is one")
+    assert second.endswith("team.yaml:3: rules.1.errors.zzz: there is no such field")

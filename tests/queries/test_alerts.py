@@ -180,7 +180,7 @@ def test_alerts_silences_and_metrics_are_what_the_store_has(live: LiveStore) -> 
     assert live.reader.ask(Alerts(firing_only=True)).rows == (row,)
     assert [each.id for each in live.reader.ask(SilencesNow()).rows] == ["s1"]
     [watch] = live.reader.ask(Watch()).rows
-    assert (watch.rules, watch.blind) == (1, 0)
+    assert (watch.rules, watch.blind) == (1, {})
 
     metrics = parsed(exposed(collect(live.reader, {"am": 3})))
     assert metrics["promptspan_store_up", ()] == 1

@@ -33,7 +33,7 @@ ROW = AlertRow(
     active_since=BEGAN,
     starts_at=BEGAN + timedelta(minutes=2),
     ends_at=None,
-    evaluated_at=BEGAN,
+    evaluated_at=BEGAN + timedelta(minutes=40),
     runbook="",
     acked_by="",
     ack_comment="",
@@ -43,10 +43,16 @@ ROW = AlertRow(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "errors 8.3\u202f% against 1.0\u202f%, since 2026-11-20 10:00:00 UTC, inbox 7 in production."),
+        (
+            {},
+            (
+                "errors 8.3\u202f% against 1.0\u202f%, since 2026-11-20 10:00:00 UTC (40\u202fmin),"
+                " inbox 7 in production."
+            ),
+        ),
         (
             {"value": None, "threshold": None, "labels": {}},
-            "errors —, since 2026-11-20 10:00:00 UTC, everything.",
+            "errors —, since 2026-11-20 10:00:00 UTC (40\u202fmin), everything.",
         ),
         ({"blind": "no_data"}, "Nothing can be seen of it now."),
         (

@@ -250,7 +250,7 @@ class Evaluator:
                 rule_version="",
                 at=at,
                 outcome="error",
-                detail=f"the rules before it hold: {self.wrong_files}",
+                detail=self.wrong_files,
                 series=0,
                 active=0,
                 elapsed_ms=0.0,

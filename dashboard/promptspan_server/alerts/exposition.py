@@ -126,7 +126,7 @@ def _alerts(store: Store) -> Iterator[Family]:
     yield age if watch.newest is None else age.add(max(0.0, (now - watch.newest).total_seconds()))
     yield Family("promptspan_alert_rules", "gauge", "Rules that are evaluated.").add(watch.rules)
     yield Family("promptspan_alert_rules_blind", "gauge", "Rules that cannot see their data.").add(
-        watch.blind
+        len(watch.blind)
     )
     alerts = Family("promptspan_alert", "gauge", "1 for each alert that is pending, firing or recovering.")
     for row in store.ask(Alerts()).rows:

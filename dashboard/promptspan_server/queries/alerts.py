@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_ALERTS = 200
 _MAX_SILENCES = 200
+_MAX_BLIND = 100
 FIRING = ("firing", "recovering")
 
 
@@ -200,13 +201,13 @@ class WatchRow:
     Attributes:
         rules: Rules that have been evaluated.
         newest: When the newest evaluation was, UTC; None if there never was one.
-        blind: Rules whose last evaluation could not see its data.
+        blind: Rules whose last evaluation could not see its data, and why.
         wrong_files: What is wrong with the rule files, while the rules before them hold; or nothing.
     """
 
     rules: int
     newest: datetime | None
-    blind: int
+    blind: Mapping[str, str]
     wrong_files: str = ""
 
 
@@ -218,7 +219,7 @@ class Watch(Query[WatchRow]):
         """See `Query.sql`."""
         return f"""
             SELECT countIf(kind != 'files'), if(count() = 0, NULL, {_micros("max(at)")}),
-                countIf(outcome != 'ok' AND kind != 'files'),
+                groupArraySortedIf({_MAX_BLIND})((rule, detail), outcome != 'ok' AND kind != 'files'),
                 anyIf(detail, outcome != 'ok' AND kind = 'files')
             FROM alert_evaluations FINAL
             LIMIT 1
@@ -231,4 +232,4 @@ class Watch(Query[WatchRow]):
     def row(self, values: Sequence[Any]) -> WatchRow:
         """See `Query.row`."""
         rules, newest, blind, wrong = values
-        return WatchRow(rules, from_micros_or_none(newest), blind, wrong)
+        return WatchRow(rules, from_micros_or_none(newest), dict(blind), wrong)

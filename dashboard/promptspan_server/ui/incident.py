@@ -175,7 +175,9 @@ def verdict(alert: AlertRow) -> str:
         f" against {wording.measure(alert.threshold, alert.unit)}" if alert.threshold is not None else ""
     )
     if alert.fires or alert.phase == "pending":
-        when = f"since {wording.moment(alert.began)} UTC"
+        # As of its newest judgement: what is shown says the same wherever and whenever it is read.
+        lasts_s = max(0.0, (alert.evaluated_at - alert.began).total_seconds())
+        when = f"since {wording.moment(alert.began)} UTC ({wording.age(lasts_s)})"
     else:
         when = f"from {wording.moment(alert.began)} to {wording.moment(alert.ends_at)} UTC"
     state = {"firing": "", "recovering": "Recovering: ", "resolved": "Resolved: ", "pending": "Pending: "}

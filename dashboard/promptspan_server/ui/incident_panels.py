@@ -173,14 +173,16 @@ def over_time(
 ) -> None:
     """Draw failures and latency over time, with what happened and the alert's band."""
     marks = [
-        Mark(at, text, f"{kind}: {text} ({wording.moment(at)} UTC)")
+        # A label has room for a word or two, and which prompt it is about is known here.
+        Mark(at, _without_prompt(text, incident.prompt), f"{kind}: {text} ({wording.moment(at)} UTC)")
         for at, kind, text, _ in rows
         if kind not in _ONLY_LISTED
     ]
     step = wording.step(incident.shown.step_s)
     left, right = st.columns(2)
     with left:
-        panels.heading(f"Calls per {step}, failed at the foot", answer)
+        every = "of all versions" if incident.version else ""
+        panels.heading(f"Calls per {step}, failed at the foot", answer, every)
         panels.chart(
             incident_charts.failures(answer.rows, incident.shown, mode(), incident.during, marks),
             key="incident_failures",
@@ -261,6 +263,10 @@ def rollback_command(prompt: str, version: str) -> str:
     """The command that writes the template of a version."""
     name, file = shlex.quote(prompt), shlex.quote(f"{prompt}.md")
     return f"promptspan template {name} {shlex.quote(version)} > {file}"
+
+
+def _without_prompt(text: str, prompt: str) -> str:
+    return text.removeprefix(prompt).lstrip(" :") or text if prompt else text
 
 
 def _share(part: int, whole: int) -> float | None:

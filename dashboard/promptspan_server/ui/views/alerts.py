@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from promptspan_server.alerts.silences import Silence
+from promptspan_server.alerts.memory import Silences, States
+from promptspan_server.alerts.silences import Silence, muted_by
 from promptspan_server.queries.alerts import MAX_ALERTS, Alerts, SilencesNow, Watch
 from promptspan_server.ui import alert_actions, cache, links, panels, wording
 from promptspan_server.ui.frame import refreshing
@@ -15,7 +16,7 @@ from promptspan_server.ui.incident import about
 from promptspan_server.ui.table import Cell, Column, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from promptspan_server.queries.alerts import AlertRow, SilenceRow, WatchRow
     from promptspan_server.ui.table import Tone
@@ -36,7 +37,8 @@ def show() -> None:
 
 
 def _content() -> None:
-    alerts, watch = (panels.shown(each) for each in cache.ask_all(Alerts(), Watch()))
+    asked = cache.ask_all(Alerts(), Watch(), States(active=True), Silences())
+    alerts, watch, states, silences = (panels.shown(each) for each in asked)
     if watch is not None:
         draw_watch(watch.rows[0])
     if alerts is None:
@@ -49,7 +51,10 @@ def _content() -> None:
         panels.quiet("No rule has found anything.")
         return
     rows = [*firing, *(row for row in alerts.rows if not row.fires)][:_MAX_ROWS]
-    draw_alerts(rows, key="alerts_table")
+    untold: Mapping[str, str] = {}
+    if states is not None and silences is not None:
+        untold = muted_by(states.rows, silences.rows, (), datetime.now(timezone.utc))
+    draw_alerts(rows, key="alerts_table", untold=untold)
     if len(alerts.rows) > _MAX_ROWS:
         least = "at least " if len(alerts.rows) == MAX_ALERTS else ""
         panels.quiet(f"{least}{len(alerts.rows) - _MAX_ROWS} more: promptspan alerts list shows all.")
@@ -72,8 +77,14 @@ def in_words(rows: Sequence[AlertRow]) -> str:
     return f"{' and '.join(parts)} firing{waiting}."
 
 
-def draw_alerts(rows: Sequence[AlertRow], *, key: str) -> None:
-    """Draw a table of alerts, each leading to its incident."""
+def draw_alerts(rows: Sequence[AlertRow], *, key: str, untold: Mapping[str, str] | None = None) -> None:
+    """Draw a table of alerts, each leading to its incident.
+
+    Args:
+        rows: The alerts.
+        key: Unique on the page.
+        untold: By fingerprint, why nobody is told of it.
+    """
     table(
         [
             Column("State"),
@@ -85,7 +96,7 @@ def draw_alerts(rows: Sequence[AlertRow], *, key: str) -> None:
             Column("On it", clip=True),
             Column("What", clip=True),
         ],
-        [_row(row) for row in rows],
+        [_row(row, (untold or {}).get(row.fingerprint, "")) for row in rows],
         key=key,
         caption="Alerts, each leading to its incident",
     )
@@ -100,7 +111,11 @@ def draw_watch(watch: WatchRow) -> None:
         )
         return
     if watch.wrong_files:
-        st.error(f"Rule files are wrong; {watch.wrong_files}", icon=":material/rule:")
+        st.error(
+            "**Rule files are wrong.** The rules before them hold until every line below is mended.",
+            icon=":material/rule:",
+        )
+        _as_it_is(watch.wrong_files)
     age_s = (datetime.now(timezone.utc) - watch.newest).total_seconds()
     if age_s > LATE_S:
         st.error(
@@ -110,23 +125,34 @@ def draw_watch(watch: WatchRow) -> None:
         )
     elif watch.blind:
         st.warning(
-            f"{wording.counted(watch.blind, 'rule')} of {watch.rules} cannot see the data:"
+            f"{wording.counted(len(watch.blind), 'rule')} of {watch.rules} cannot see the data:"
             " silence says nothing there.",
             icon=":material/visibility_off:",
         )
+        _as_it_is("\n".join(f"{rule}: {why}" for rule, why in watch.blind.items()))
 
 
-def _row(row: AlertRow) -> list[Cell]:
+def _as_it_is(text: str) -> None:
+    # Names of files and what a store answers are no markup.
+    st.code(text, language=None, wrap_lines=True)
+
+
+def _row(row: AlertRow, untold: str) -> list[Cell]:
+    since = row.starts_at or row.active_since
+    lasts_s = (
+        (datetime.now(timezone.utc) - since).total_seconds() if since is not None and row.fires else None
+    )
     state = f"{row.phase}, {row.blind.replace('_', ' ')}" if row.blind else row.phase
     return [
-        Cell(state, sort=state, tone=_TONES.get(row.phase, "muted"), strong=row.fires),
+        Cell(state, sort=state, tone=_TONES.get(row.phase, "muted"), strong=row.fires, sub=untold),
         Cell(row.rule, href=links.incident_link(row.fingerprint), sort=row.rule, sub=row.severity),
         Cell(about(row), sort=about(row), title=about(row)),
         Cell(wording.measure(row.value, row.unit), sort=row.value),
         Cell(wording.measure(row.threshold, row.unit), sort=row.threshold, tone="muted"),
         Cell(
-            wording.moment(row.starts_at or row.active_since),
-            sort=(row.starts_at or row.began).timestamp(),
+            wording.moment(since),
+            sort=(since or row.began).timestamp(),
+            sub="" if lasts_s is None else f"{wording.age(lasts_s)} ago",
         ),
         Cell(row.acked_by, sort=row.acked_by, title=row.ack_comment),
         Cell(row.summary, title=row.summary, tone="muted"),

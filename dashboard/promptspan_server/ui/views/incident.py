@@ -64,6 +64,7 @@ def _draw(incident: Incident, asked_at_s: float) -> None:
             st.text("\n".join(part for part in (alert.summary, alert.description) if part))
         parts = [
             f"**{wording.moment(incident.during.start)} \u2013 {wording.moment(incident.during.end)} UTC**",
+            alert.severity,
             "live, every 15 s" if alert.fires else "over",
             f"data {panels.as_of(asked_at_s)}",
             f"judged {wording.moment(alert.evaluated_at)} UTC",
