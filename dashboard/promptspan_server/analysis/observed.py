@@ -123,8 +123,9 @@ def assemble(
     """
     who = [Who(*pair) for pair in _pairs(cells)]
     index = {each: number for number, each in enumerate(who)}
+    of_versions = _Grid(cells, hours)
     grids = {
-        name: _grid(cells, name, hours)
+        name: of_versions(name)
         for name in (
             "calls",
             "answered",
@@ -143,7 +144,7 @@ def assemble(
         ("models", "model:{}"),
     ):
         table = categories[column]
-        of = _grid(table, "n", hours)
+        of = _Grid(table, hours)("n")
         for row, (pair, value) in enumerate(
             zip(_pairs(table), table.column("value").to_pylist(), strict=True)
         ):
@@ -162,12 +163,13 @@ def assemble(
     asked = {"": list(calls), "finish_reason": list(grids["latency_n"]), "model": list(grids["answered"])}
     rates += [(number, name, n, _could_be(asked, number, name, n)) for (number, name), n in counted.items()]
     limits: dict[tuple[int, str], float] = {}
+    of_tails = _Grid(tails, hours)
     for signal, events, exposure, limit in (
         ("latency_tail", "slow", "timed", "slow_limit"),
         ("short_answers", "short", "counted", "short_limit"),
         ("long_answers", "long", "counted", "long_limit"),
     ):
-        beyond, measured = _grid(tails, events, hours), _grid(tails, exposure, hours)
+        beyond, measured = of_tails(events), of_tails(exposure)
         for row, (pair, edge) in enumerate(zip(_pairs(tails), tails.column(limit).to_pylist(), strict=True)):
             number = index.get(Who(*pair))
             if number is not None and measured[row].any():
@@ -242,16 +244,24 @@ def _pairs(table: Any) -> Iterable[tuple[str, str]]:
     )
 
 
-def _grid(table: Any, name: str, hours: NDArray[np.int64]) -> Floats:
-    """Put lists of values by hour on the grid, shape (rows, hours)."""
-    filled = np.zeros((table.num_rows, len(hours)))
-    if not table.num_rows:
-        return filled
-    lists = table.column("hour_s").combine_chunks()
-    lengths: NDArray[np.int64] = np.diff(lists.offsets.to_numpy())
-    row: NDArray[np.int64] = np.repeat(np.arange(table.num_rows, dtype=np.int64), lengths)
-    at = (lists.flatten().to_numpy().astype(np.int64) - hours[0]) // HOUR_S
-    values = table.column(name).combine_chunks().flatten().to_numpy()
-    inside = (at >= 0) & (at < len(hours))
-    filled[row[inside], at[inside]] = values[inside]
-    return filled
+class _Grid:
+    """Lists of values by hour, which come in parts, put on the grid."""
+
+    def __init__(self, table: Any, hours: NDArray[np.int64]) -> None:
+        self._table = table
+        self._shape = table.num_rows, len(hours)
+        if not table.num_rows:
+            return
+        lists = table.column("hour_s").combine_chunks()
+        row = np.repeat(np.arange(table.num_rows, dtype=np.int64), np.diff(lists.offsets.to_numpy()))
+        at = (lists.flatten().to_numpy().astype(np.int64) - hours[0]) // HOUR_S
+        self._inside = (at >= 0) & (at < len(hours))
+        self._place = (row * len(hours) + at)[self._inside]
+
+    def __call__(self, name: str) -> Floats:
+        """One column of lists, shape (rows, hours)."""
+        if not self._table.num_rows:
+            return np.zeros(self._shape)
+        values = self._table.column(name).combine_chunks().flatten().to_numpy()[self._inside]
+        summed = np.bincount(self._place, values, self._shape[0] * self._shape[1])
+        return summed.reshape(self._shape).astype(float, copy=False)

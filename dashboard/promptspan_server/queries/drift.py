@@ -1,6 +1,7 @@
 """What every version of every prompt did, hour by hour: the sums that drift is looked for in.
 
 Each question answers with one row a version; its hours and their sums are arrays, so that names travel once.
+An hour may be in them several times, with parts that add up.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.hours import hours
+from promptspan_server.queries.hours import by_hour, hours
 from promptspan_server.queries.scope import Filter, TimeRange, to_millis
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ MOMENTS = {
 OUTCOMES = {"error_rate": "errors", "cancelled_rate": "cancelled", "incomplete_rate": "incomplete"}
 CATEGORIES = ("flags", "finish_reasons", "models")
 EVERYTHING = Filter()
+_NAMES = ("prompt_name", "prompt_version")
+_NAMED = ", ".join(_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +64,12 @@ class VersionHours:
             sums |= {
                 f"{name}_{suffix}": sql for suffix, sql in zip(("n", "sum", "squares"), parts, strict=True)
             }
-        inner = ", ".join(f"toFloat64(sum({sql})) AS c_{name}" for name, sql in sums.items())
-        outer = ", ".join(f"groupArray(c_{name}) AS {name}" for name in sums)
+        lists = ", ".join(f"groupArray(r.c_{name}) AS {name}" for name in sums)
         return f"""
-            SELECT prompt_name, prompt_version, groupArray(hour_s) AS hour_s, {outer}
-            FROM (
-                SELECT prompt_name, prompt_version, toUInt32(hour) AS hour_s, {inner}
-                FROM {hours()}
-                WHERE {self._chosen()}
-                GROUP BY prompt_name, prompt_version, hour_s
-            )
-            GROUP BY prompt_name, prompt_version
-            ORDER BY sum(c_calls) DESC, prompt_name, prompt_version
+            SELECT {_NAMED}, groupArray(r.hour_s) AS hour_s, {lists}
+            FROM {by_hour(_NAMES, sums, where=self._chosen())} AS r
+            GROUP BY {_NAMED}
+            ORDER BY sum(r.c_calls) DESC, {_NAMED}
             LIMIT {MAX_VERSIONS}
         """
 
@@ -86,10 +83,10 @@ class VersionHours:
         """
 
         def counted(histogram: str, condition: str = "") -> str:
+            values = f"mapValues({histogram})"
             if not condition:
-                return f"toFloat64(sum(arraySum(mapValues({histogram}))))"
-            each = f"(k, v) -> if({condition}, v, 0), mapKeys({histogram}), mapValues({histogram})"
-            return f"toFloat64(sum(arraySum({each})))"
+                return f"arraySum({values})"
+            return f"arraySum((k, v) -> v * ({condition}), mapKeys({histogram}), {values})"
 
         def level(histogram: str, share: float) -> str:
             return (
@@ -97,70 +94,62 @@ class VersionHours:
                 f" arrayCumSum(mapValues({histogram})))]"
             )
 
-        named = "prompt_name, prompt_version"
+        limits = f"""
+            (
+                SELECT
+                    {_NAMED}, sumMap(duration_hist) AS d, sumMap(output_tokens_hist) AS o,
+                    {level("d", 0.95)} AS slow_at,
+                    {level("o", 0.05)} AS short_at,
+                    {level("o", 0.95)} AS long_at
+                FROM {hours()} AS all_hours
+                INNER JOIN (
+                    SELECT {_NAMED}, greatest({{begin_s:UInt32}}, min(toUInt32(hour)) + {_LEAST_S}) AS until_s
+                    FROM {hours()}
+                    WHERE {self._chosen()}
+                    GROUP BY {_NAMED}
+                    ORDER BY sum(calls) DESC, {_NAMED}
+                    LIMIT {MAX_VERSIONS}
+                ) AS begun USING ({_NAMED})
+                WHERE toUInt32(hour) < until_s AND {self._chosen()}
+                GROUP BY {_NAMED}
+            )"""
+        counts = {
+            "slow": counted("c_duration_hist", "k > b.slow_at"),
+            "timed": counted("c_duration_hist"),
+            "short": counted("c_output_tokens_hist", "k < b.short_at"),
+            "long": counted("c_output_tokens_hist", "k > b.long_at"),
+            "counted": counted("c_output_tokens_hist"),
+        }
         # Counted row by row: all histograms of a version in one array cost many times that.
+        lists = ", ".join(f"groupArray(toFloat64({sql})) AS {name}" for name, sql in counts.items())
+        rows = by_hour(_NAMES, {}, maps=("duration_hist", "output_tokens_hist"), where=self._chosen())
         return f"""
             SELECT
-                {named}, groupArray(hour_s) AS hour_s,
-                groupArray(c_slow) AS slow, groupArray(c_timed) AS timed, groupArray(c_short) AS short,
-                groupArray(c_long) AS long, groupArray(c_counted) AS counted,
-                exp2((any(slow_at) + 1) / 8) - 1 AS slow_limit,
-                exp2(any(short_at) / 8) - 1 AS short_limit,
-                exp2((any(long_at) + 1) / 8) - 1 AS long_limit
-            FROM (
-                SELECT
-                    {named}, toUInt32(hour) AS hour_s,
-                    any(b.slow_at) AS slow_at, any(b.short_at) AS short_at, any(b.long_at) AS long_at,
-                    {counted("duration_hist", "k > b.slow_at")} AS c_slow,
-                    {counted("duration_hist")} AS c_timed,
-                    {counted("output_tokens_hist", "k < b.short_at")} AS c_short,
-                    {counted("output_tokens_hist", "k > b.long_at")} AS c_long,
-                    {counted("output_tokens_hist")} AS c_counted
-                FROM {hours()} AS h
-                INNER JOIN (
-                    SELECT
-                        {named}, sumMap(duration_hist) AS d, sumMap(output_tokens_hist) AS o,
-                        {level("d", 0.95)} AS slow_at,
-                        {level("o", 0.05)} AS short_at,
-                        {level("o", 0.95)} AS long_at
-                    FROM {hours()} AS all_hours
-                    INNER JOIN (
-                        SELECT
-                            {named},
-                            greatest({{begin_s:UInt32}}, min(toUInt32(hour)) + {_LEAST_S}) AS until_s
-                        FROM {hours()}
-                        WHERE {self._chosen()}
-                        GROUP BY {named}
-                        ORDER BY sum(calls) DESC, {named}
-                        LIMIT {MAX_VERSIONS}
-                    ) AS begun USING ({named})
-                    WHERE toUInt32(hour) < until_s AND {self._chosen()}
-                    GROUP BY {named}
-                ) AS b USING ({named})
-                WHERE {self._chosen()}
-                GROUP BY {named}, hour_s
-            )
-            GROUP BY {named}
+                {_NAMED}, groupArray(r.hour_s) AS hour_s, {lists},
+                exp2((any(b.slow_at) + 1) / 8) - 1 AS slow_limit,
+                exp2(any(b.short_at) / 8) - 1 AS short_limit,
+                exp2((any(b.long_at) + 1) / 8) - 1 AS long_limit
+            FROM {rows} AS r
+            INNER JOIN {limits} AS b USING ({_NAMED})
+            GROUP BY {_NAMED}
         """
 
     def category(self, column: str) -> str:
         """One row a version and `value` of one of `CATEGORIES`: `hour_s`, `n`; the most frequent values."""
         if column not in CATEGORIES:
             raise ValueError(f"no category {column}")
+        rows = by_hour(
+            (*_NAMES, "pair.1 AS value"),
+            {"n": "pair.2"},
+            of=f"ARRAY JOIN CAST({column}, 'Array(Tuple(String, UInt64))') AS pair",
+            where=self._chosen(),
+        )
         return f"""
-            SELECT prompt_name, prompt_version, value, groupArray(hour_s) AS hour_s, groupArray(c_n) AS n
-            FROM (
-                SELECT
-                    prompt_name, prompt_version, pair.1 AS value, toUInt32(hour) AS hour_s,
-                    toFloat64(sum(pair.2)) AS c_n
-                FROM {hours()}
-                ARRAY JOIN CAST({column}, 'Array(Tuple(String, UInt64))') AS pair
-                WHERE {self._chosen()}
-                GROUP BY prompt_name, prompt_version, value, hour_s
-            )
-            GROUP BY prompt_name, prompt_version, value
-            ORDER BY sum(c_n) DESC, prompt_name, prompt_version, value
-            LIMIT {MAX_VALUES} BY prompt_name, prompt_version
+            SELECT {_NAMED}, value, groupArray(r.hour_s) AS hour_s, groupArray(r.c_n) AS n
+            FROM {rows} AS r
+            GROUP BY {_NAMED}, value
+            ORDER BY sum(r.c_n) DESC, {_NAMED}, value
+            LIMIT {MAX_VALUES} BY {_NAMED}
             LIMIT {MAX_VERSIONS * MAX_VALUES}
         """
 

@@ -47,7 +47,6 @@ _START = "fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
 _END = "fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')"
 
 
-@cache
 def hours(since: str = _START, until: str = _END) -> str:
     """Return the SQL of a table: what adds up to the calls of a range, by hour, prompt version and so on.
 
@@ -58,12 +57,58 @@ def hours(since: str = _START, until: str = _END) -> str:
         since: SQL of a DateTime64(9), the start; that of `TimeRange` if left out.
         until: SQL of its end, likewise.
     """
+    return "(" + _with(" UNION ALL ".join(_parts()), since=since, until=until) + ")"
+
+
+def by_hour(
+    keys: Sequence[str],
+    sums: Mapping[str, str],
+    *,
+    maps: Sequence[str] = (),
+    of: str = "",
+    where: str = "true",
+) -> str:
+    """Return the SQL of a table over the range: `keys`, `hour_s` (start of the hour), and sums `c_{name}`.
+
+    Closed hours have a row for each row that is stored, so one key and hour may have several; calls of open
+    hours are added up, so that there are never as many rows as calls. For lists by key, it costs half of
+    what adding up the stored rows by hour does, which are nearly as many as the hours.
+
+    Args:
+        keys: Names of columns, or SQL with a name.
+        sums: SQL of each sum, a Float64, by name.
+        maps: Names of columns that are maps of counts, likewise.
+        of: ARRAY JOIN of the rows.
+        where: Which rows.
+    """
+    closed, opened = (_with(part, since=_START, until=_END) for part in _parts())
+    key = ", ".join((*keys, "toUInt32(hour) AS hour_s"))
+    floats = {name: f"toFloat64({sql})" for name, sql in sums.items()}
+    rows = ", ".join(
+        f"{sql} AS c_{name}" for name, sql in (floats | dict(zip(maps, maps, strict=True))).items()
+    )
+    added = ", ".join(
+        (
+            *(f"sum({sql}) AS c_{name}" for name, sql in floats.items()),
+            *(f"sumMap({name}) AS c_{name}" for name in maps),
+        )
+    )
+    names = ", ".join(each.rpartition(" AS ")[2] for each in (*keys, "hour_s"))
+    return (
+        f"(SELECT {key}, {rows} FROM ({closed}) AS h {of} WHERE {where}"
+        f" UNION ALL SELECT {key}, {added} FROM ({opened}) AS h {of} WHERE {where} GROUP BY {names})"
+    )
+
+
+@cache
+def _parts() -> tuple[str, str]:
+    """The two halves of the view: stored rows of closed hours, and calls of the others."""
     text = (files("promptspan_server.store") / "migrations" / _MIGRATION).read_text(encoding="utf-8")
     _, found, rest = text.partition(_VIEW)
-    if not found:
+    closed, both, opened = rest.partition(";\n")[0].rstrip().removesuffix(";").partition("UNION ALL\n")
+    if not (found and both):
         raise RuntimeError(f"{_MIGRATION} does not begin prompt_hours as expected")
-    body = rest.partition(";\n")[0].rstrip().removesuffix(";")
-    return "(" + _with(body, since=since, until=until) + ")"
+    return closed, opened
 
 
 def _with(body: str, **values: str) -> str:
