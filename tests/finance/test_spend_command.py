@@ -209,6 +209,32 @@ def test_users_outcomes_and_what_could_have_been_avoided(spent: LiveStore) -> No
     assert (found.misses, found.misses_usd) == (6, Decimal("0.00045"))
 
 
+def test_another_price_file_prices_the_same_tokens_to_the_last_digit(
+    spent: LiveStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "other.yaml"
+    whole = spent.value("SELECT sum(cost_usd) FROM llm_costs WHERE prompt_name = 'spend'")
+    where = ("--where", "prompt=spend", "--prices", str(file))
+    file.write_text("version: 1\n")
+    assert run(spent, *where) == 0
+    digits = f"{whole:f}".rstrip("0")
+    assert f"{digits} USD instead of {digits} (12 calls)" in capsys.readouterr().out
+    file.write_text("discounts: [{provider: openai, percent: 50}]\n")
+    assert run(spent, *where) == 0
+    assert f"{f'{whole / 2:f}'.rstrip('0')} USD instead of {digits}" in capsys.readouterr().out
+    own = "{provider: openai, model: nobody-knows, usd_per_mtok: {input: 1, output: 1}}"
+    file.write_text(f"rates: [{own}]\n")
+    assert run(spent, "--where", "feature=unknown", "--prices", str(file)) == 0
+    assert "1 calls without a price would have one" in capsys.readouterr().out
+    # A context tier of its own within what the ledger adds up: no price is made up.
+    tier = "{provider: openai, model: gpt-4o-mini, input_above: 2040, usd_per_mtok: {input: 9, output: 9}}"
+    file.write_text(f"rates: [{tier}]\n")
+    assert run(spent, *where) == 0
+    assert "Left out, several prices of openai/gpt-4o-mini" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="No such file"):
+        run(spent, "--prices", str(tmp_path / "none.yaml"))
+
+
 def test_unit_costs_and_waste_are_parts_of_the_command(
     spent: LiveStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

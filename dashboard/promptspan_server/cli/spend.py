@@ -56,6 +56,14 @@ def spend(
             show_default=False,
         ),
     ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            "--prices",
+            help="What the same tokens would have cost by this price file (YAML).",
+            show_default=False,
+        ),
+    ] = None,
     shown: Annotated[
         Shown,
         typer.Option(
@@ -79,12 +87,15 @@ def spend(
     """
     from datetime import datetime, timezone
 
+    from promptspan_server.cli.failure import CommandError
     from promptspan_server.cli.finance_files import read_month
     from promptspan_server.cli.finance_options import finance_store
     from promptspan_server.finance.files import load_allocation, load_rates
     from promptspan_server.finance.spend import read_spend
 
     now = datetime.now(timezone.utc)
+    if prices is not None and (form is not Format.table or output is not None):
+        raise CommandError("--prices is a sentence above the table: leave out --format and --output")
     with finance_store(dsn) as store:
         chosen = read_month(month or f"{now:%Y-%m}")
         conditions = [_condition(text) for text in where or ()]
@@ -107,6 +118,8 @@ def spend(
                 print(_waste(found))
             if other is not None:
                 print(_what_if(store, found, other))
+            if prices is not None:
+                print(_other_book(store, found, prices, conditions))
             print()
         _print(part, form)
 
@@ -213,3 +226,25 @@ def _what_if(store: "Store", found: "Spend", other: str) -> str:
         return f"On {prices[0].price_id}: unknown, it has no price for {', '.join(answer.missing)} tokens."
     costs = f"{number(answer.other_usd)} USD instead of {number(answer.usd)}"
     return f"On {prices[0].price_id} the same tokens: {costs}."
+
+
+def _other_book(store: "Store", found: "Spend", file: Path, conditions: list[tuple[str, str]]) -> str:
+    from promptspan_server.cli.finance_files import read_text
+    from promptspan_server.cli.rows import number
+    from promptspan_server.finance.other_book import read_other_book
+    from promptspan_server.pricing.book import build_book
+    from promptspan_server.pricing.contracts import parse_contracts
+    from promptspan_server.pricing.genai import read_package
+
+    book = build_book(read_package(), parse_contracts(read_text(file), file.name))
+    same = read_other_book(store, found.range, book, conditions)
+    costs = f"{number(same.other_usd)} USD instead of {number(same.usd)} ({same.calls:,} calls)."
+    said = [f"By {same.version} the same tokens: {costs}"]
+    said += [f"Left out, {reason}: {calls:,} calls." for reason, calls in sorted(same.left_out.items())]
+    if same.gained:
+        said.append(
+            f"{same.gained:,} calls without a price would have one: {number(same.gained_usd)} USD more."
+        )
+    if same.unknown:
+        said.append(f"{same.unknown:,} calls have no known cost by either.")
+    return "\n".join(said)
