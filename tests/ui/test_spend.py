@@ -115,6 +115,13 @@ def test_the_reporting_currency_has_a_column_that_sums_to_its_total(
     amounts = [usd(row["Cost, EUR"].get("title", "").removesuffix(" EUR") or "0") for row in rows]
     whole = usd(last["Cost, EUR"]["title"].removesuffix(" EUR"))
     assert sum(amounts, Decimal(0)) == whole == in_the_ledger(booked, "sum(cost_usd)") / 2
+    budgets = tmp_path / "budgets.yaml"
+    budgets.write_text("budgets: [{name: euro, amount: 100, currency: EUR}]")
+    monkeypatch.setenv("PROMPTSPAN_BUDGETS", str(budgets))
+    (budget,) = tables(healthy(open_page("spend", {"month": MONTH})))[
+        "Budgets with spend, state and forecast"
+    ]
+    assert (usd(budget["Of USD"]["text"]), budget["Of USD"]["title"]) == (200, "100 EUR")
     rates.write_text("currency: EUR\nrates: {2001-01: 1}\n")
     said = words(open_page("spend", {"month": MONTH}))
     assert f"no EUR rate for {MONTH}" in said

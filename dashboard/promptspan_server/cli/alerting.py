@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 from promptspan_server.cli.failure import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from decimal import Decimal
 
     from promptspan_server.alerts.destinations.config import Destinations
     from promptspan_server.alerts.evaluator import Evaluator, Tick
@@ -92,13 +94,29 @@ def budgets_of(store: Store) -> BudgetsAt:
         CommandError: A file cannot be read or taken; the message names file and line.
     """
     from promptspan_server.finance.budgets import alerting, read_burns
-    from promptspan_server.finance.files import load_allocation, load_budgets
+    from promptspan_server.finance.currency import RatesError, usd_per
+    from promptspan_server.finance.files import load_allocation, load_budgets, load_rates
 
     try:
         budgets, allocation = load_budgets(), load_allocation()
+        foreign = any(each.currency != "USD" for each in budgets.budgets)
+        rates = load_rates() if foreign else None
     except ValueError as error:
         raise CommandError(str(error)) from error
-    return lambda at: alerting(read_burns(store, budgets, allocation, at))
+
+    def asked(at: datetime) -> list[Mapping[str, object]]:
+        known = usd_per(rates, at.date())
+
+        def worth(currency: str) -> Decimal | None:
+            # A day without a rate is a budget without a state, not an end to the other alerts.
+            try:
+                return known(currency)
+            except RatesError:
+                return None
+
+        return alerting(read_burns(store, budgets, allocation, at, worth))
+
+    return asked
 
 
 def page_of(dashboard_url: str | None) -> Callable[[State], str | None]:

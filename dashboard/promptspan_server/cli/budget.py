@@ -53,24 +53,18 @@ def check(
     shown and is no failure.
     """
     from datetime import datetime, timezone
-    from decimal import Decimal
 
     from promptspan_server.cli.finance_files import read_text
     from promptspan_server.cli.finance_options import finance_store
     from promptspan_server.cli.rows import Column, print_rows
     from promptspan_server.finance.budgets import read_burns
-    from promptspan_server.finance.currency import parse_rates
+    from promptspan_server.finance.currency import parse_rates, usd_per
     from promptspan_server.finance.files import load_allocation
 
     chosen, now = _load(budgets), datetime.now(timezone.utc)
     with finance_store(dsn) as store:
         exchange = parse_rates(read_text(rates), rates.name) if rates is not None else None
-
-        def usd_per(currency: str) -> Decimal | None:
-            known = exchange is not None and exchange.currency == currency
-            return 1 / exchange.on(now.date()) if exchange is not None and known else None
-
-        found = read_burns(store, chosen, load_allocation(allocation), now, usd_per)
+        found = read_burns(store, chosen, load_allocation(allocation), now, usd_per(exchange, now.date()))
     names = ("budget", "state", "spent_usd", "budget_usd", "used_percent", "elapsed_percent", "end_low_usd")
     names += ("end_usd", "end_high_usd", "over_percent", "priced_percent", "owner", "note")
     columns = [

@@ -25,7 +25,7 @@ import yaml
 from promptspan_server.pricing.yaml_file import UniqueKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import date
 
 EXACT: Final = Context(prec=96, traps=[Inexact, InvalidOperation])
@@ -76,6 +76,21 @@ class ExchangeRates:
             f"no {self.currency} rate for {day:%Y-%m-%d}: add a line"
             f" `{day:%Y-%m}: <{self.currency} for one USD>` to {self.name}"
         )
+
+
+def usd_per(exchange: ExchangeRates | None, day: date) -> Callable[[str], Decimal | None]:
+    """Return what one unit of a currency is worth in USD on a day; None where the rates are of another one.
+
+    Raises (when it is asked):
+        RatesError: There is no rate for the day.
+    """
+
+    def worth(currency: str) -> Decimal | None:
+        if exchange is None or exchange.currency != currency:
+            return None
+        return 1 / exchange.on(day)
+
+    return worth
 
 
 class Conversion:

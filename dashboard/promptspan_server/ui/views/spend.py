@@ -9,7 +9,7 @@ import streamlit as st
 
 from promptspan_server.finance.allocation import AllocationError
 from promptspan_server.finance.budgets import Burn, read_burns
-from promptspan_server.finance.currency import RatesError
+from promptspan_server.finance.currency import RatesError, usd_per
 from promptspan_server.finance.files import load_allocation, load_budgets, load_rates
 from promptspan_server.finance.ledger import LedgerTooLarge, month
 from promptspan_server.finance.month_end import MonthEnd, read_month_end
@@ -229,8 +229,12 @@ def _month_end(
 def _burns(allocation: Allocation, now: datetime) -> Sequence[Burn]:
     try:
         budgets = load_budgets()
-        key = f"burns {budgets!r} {allocation!r} {now:%Y-%m-%d %H}"
-        return cache.computed(key, lambda: read_burns(cache, budgets, allocation, now))[0]
+        # Rates are of use to budgets in another currency alone: wrong ones are told once, by the amounts.
+        foreign = any(each.currency != "USD" for each in budgets.budgets)
+        rates = load_rates() if foreign else None
+        key = f"burns {budgets!r} {allocation!r} {rates.sha256 if rates else ''} {now:%Y-%m-%d %H}"
+        worth = usd_per(rates, now.date())
+        return cache.computed(key, lambda: read_burns(cache, budgets, allocation, now, worth))[0]
     except (ValueError, LedgerTooLarge) as error:
         panels.heading("The budgets cannot be shown")
         st.text(str(error))
