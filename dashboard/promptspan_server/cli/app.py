@@ -31,6 +31,7 @@ from promptspan_server.cli.prices import app as prices
 from promptspan_server.cli.query import query
 from promptspan_server.cli.reconcile import reconcile
 from promptspan_server.cli.spend import spend
+from promptspan_server.cli.template import template
 from promptspan_server.cli.up import up
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ for command in (
     ledger,
     query,
     mark,
+    template,
     compare,
     spend,
     check,

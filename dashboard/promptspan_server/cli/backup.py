@@ -82,6 +82,8 @@ def _client(data_dir: Path | None, dsn: str | None) -> "Generator[Any]":
             otlp_grpc_port=0,
             clickhouse_port=0,
             dashboard_port=None,
+            # What evaluates would write into the tables that are being copied and compared.
+            alerts=False,
         )
         running = start(stack, supervisor, voice)
         with connected(replace(parse_dsn(running.dsn), user="default")) as client:
