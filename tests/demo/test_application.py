@@ -142,9 +142,24 @@ async def test_a_search_is_a_workflow_with_the_model_call_inside(exporter: InMem
     assert inner.parent.span_id == outer.context.span_id
 
 
-@pytest.mark.parametrize("prompt", ["inbox-summary", "search-rewrite", "contract-extract"])
-async def test_a_past_call_reads_as_the_live_one_does(exporter: InMemorySpanExporter, prompt: str) -> None:
-    plans = [request(recording) for recording in load_recordings() if recording.prompt == prompt]
+@pytest.mark.parametrize(
+    ("prompt", "changes"),
+    [
+        ("inbox-summary", {}),
+        ("search-rewrite", {}),
+        ("search-rewrite", {"leaves_early": True}),
+        ("contract-extract", {}),
+        ("contract-extract", {"stream": True, "leaves_early": True}),
+    ],
+)
+async def test_a_past_call_reads_as_the_live_one_does(
+    exporter: InMemorySpanExporter, prompt: str, changes: dict[str, Any]
+) -> None:
+    plans = [
+        request(recording, **changes)
+        for recording in load_recordings()
+        if recording.prompt == prompt and not (recording.fault and changes)
+    ]
     application = Application(latency_scale=0)
     for plan in plans:
         await application.handle(plan)

@@ -50,7 +50,7 @@ def test_the_demo_is_live_with_two_versions_within_a_minute_and_goes_on_until_in
         until(lambda: live_versions() >= {"6", "7"}, "live calls of both versions", within_s=left_s)
         before = count()
         until(lambda: count() > before, "it goes on")
-        until(lambda: days() >= 7, "a week of history", within_s=60)
+        until(lambda: days() >= 7, "a week of history", within_s=180)
         with urlopen(running.ready["dashboard_url"], timeout=30) as page:
             assert page.status == 200
     finally:

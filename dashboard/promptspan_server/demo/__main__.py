@@ -83,7 +83,13 @@ async def _run(options: argparse.Namespace) -> int:
 
 def _tell_the_past(options: argparse.Namespace, stop: threading.Event) -> None:
     now = datetime.now(timezone.utc)
-    calls = past_calls(now=now, days=options.history_days, seed=options.seed, rollout=EARLY_ROLLOUT)
+    calls = past_calls(
+        now=now,
+        days=options.history_days,
+        seed=options.seed,
+        rollout=EARLY_ROLLOUT,
+        rate_hz=options.rate,
+    )
     deliver(bodies(calls), endpoint=options.endpoint, token=_token(), stop=stop)
 
 
@@ -109,7 +115,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--endpoint", default="http://127.0.0.1:4318", help="base URL of the OTLP/HTTP receiver"
     )
-    parser.add_argument("--rate", type=_positive, default=4.0, help="calls a second, on average")
+    parser.add_argument("--rate", type=_positive, default=2.0, help="calls a second, on average")
     parser.add_argument(
         "--history-days", type=float, default=7.0, help="how far the past reaches back; 0 for none"
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Messages = list[dict[str, str]]
 
-_ENOUGH_CHUNKS = 4
+ENOUGH_CHUNKS = 4  # after that many, who leaves early leaves with the next
 
 
 class Application:
@@ -71,8 +71,8 @@ class Application:
             self._terms(system, messages, model, request)
             return
         with closing(self._terms_aloud(system, messages, model, request)) as events:
-            for number, _ in enumerate(events):
-                if request.leaves_early and number > _ENOUGH_CHUNKS:
+            for number, _ in enumerate(events, 1):
+                if request.leaves_early and number > ENOUGH_CHUNKS:
                     break
 
 
@@ -142,7 +142,7 @@ def search(
             async for chunk in chunks:
                 query += "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
                 number += 1
-                if request.leaves_early and number > _ENOUGH_CHUNKS:
+                if request.leaves_early and number > ENOUGH_CHUNKS:
                     break
         return query
 

@@ -121,16 +121,18 @@ class Planned:
         """End what waits in threads; nobody can cancel those."""
         self._closed.set()
 
-    def wait(self, recorded_ms: float) -> None:
+    def wait(self, recorded_ms: float, *, since: float | None = None) -> None:
         """Take as long as recorded, in a thread.
 
         Args:
             recorded_ms: As recorded.
+            since: From when on, by the monotonic clock; now, if it is not said.
 
         Raises:
             ConnectionDroppedError: The application ended meanwhile.
         """
-        if self._closed.wait(self.seconds(recorded_ms)):
+        gone_s = 0.0 if since is None else time.monotonic() - since
+        if self._closed.wait(max(0.0, self.seconds(recorded_ms) - gone_s)):
             raise ConnectionDroppedError("the application ends")
 
     def seconds(self, recorded_ms: float) -> float:
@@ -200,6 +202,7 @@ class OpenAI:
         """
         plan = self._planned.take(model, [message["content"] for message in messages])
         recording = plan.recording
+        began = time.monotonic()
         await asyncio.sleep(self._planned.seconds(recording.ttft_ms))
         _fail(plan, dropped=False)
         found = completion_chunks(
@@ -209,12 +212,14 @@ class OpenAI:
             include_usage=plan.include_usage,
         )
         chunks = list(found)
-        pause_s = self._planned.seconds(recording.latency_ms - recording.ttft_ms) / len(chunks)
+        pause_ms = (recording.latency_ms - recording.ttft_ms) / len(chunks)
         for number, chunk in enumerate(chunks):
             if number > len(chunks) // 2:
                 _fail(plan)
             yield chunk
-            await asyncio.sleep(pause_s)
+            # By the clock: what each pause takes too long would add up.
+            due_s = self._planned.seconds(recording.ttft_ms + pause_ms * (number + 1))
+            await asyncio.sleep(max(0.0, began + due_s - time.monotonic()))
 
 
 class Anthropic:
@@ -269,12 +274,14 @@ class Anthropic:
         """
         plan = self._planned.take(model, [system, *(message["content"] for message in messages)])
         recording = plan.recording
+        began = time.monotonic()
         self._planned.wait(recording.ttft_ms)
         _fail(plan)
         events = list(message_events(recording, response_id=f"msg_{uuid4().hex}"))
-        for event in events:
+        pause_ms = (recording.latency_ms - recording.ttft_ms) / len(events)
+        for number, event in enumerate(events):
             yield event
-            self._planned.wait((recording.latency_ms - recording.ttft_ms) / len(events))
+            self._planned.wait(recording.ttft_ms + pause_ms * (number + 1), since=began)
 
 
 def error_name(fault: Fault | None) -> str:

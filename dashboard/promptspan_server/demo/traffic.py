@@ -23,7 +23,7 @@ _FEATURES = {
     "search-rewrite": (("product-search", 1.0),),
     "contract-extract": (("contract-register", 1.0),),
 }
-_PROMPTS = (("inbox-summary", 0.62), ("search-rewrite", 0.26), ("contract-extract", 0.12))
+_PROMPTS = (("inbox-summary", 0.65), ("search-rewrite", 0.28), ("contract-extract", 0.07))
 _VERSIONS = {"inbox-summary": "6", "search-rewrite": "3", "contract-extract": "2"}
 _NEW_VERSION = "7"
 _TENANTS = (("harbour-shop", 0.6), ("pine-outlet", 0.25), ("trade-desk", 0.15))
@@ -147,7 +147,7 @@ class Traffic:
             session=f"{user}-shift-{int(dice[11] * 4) + 1}",
             stream=stream,
             include_usage=dice[13] > 0.1,
-            leaves_early=stream and dice[13] > 0.97,
+            leaves_early=stream and recording.fault is None and dice[13] > 0.97,
         )
 
 
@@ -174,5 +174,5 @@ def _pick(choices: Sequence[tuple[_Choice, float]], dice: float) -> _Choice:
 
 def _in_time(recording: Recording, dice: float, other: float) -> Recording:
     """Vary the recorded latency by what a provider varies: mostly a little, seldom a lot."""
-    factor = math.exp((dice + other - 1) * 0.9) * (3.5 if dice > 0.985 else 1.0)
+    factor = math.exp((dice + other - 1) * 0.9) * (3.5 if dice > 0.995 else 1.0)
     return replace(recording, latency_ms=recording.latency_ms * factor, ttft_ms=recording.ttft_ms * factor)
