@@ -24,7 +24,15 @@ def stored(local_store: LocalStore) -> str:
     from promptspan_server.queries.connection import connect, parse_dsn
 
     client: Any = connect(parse_dsn(local_store.writer.removeprefix("--dsn=")))
-    columns = ["prompt_name", "prompt_version", "template_hash", "template", "owner", "first_seen", "last_seen"]
+    columns = [
+        "prompt_name",
+        "prompt_version",
+        "template_hash",
+        "template",
+        "owner",
+        "first_seen",
+        "last_seen",
+    ]
     rows = [
         ["way-back", version, version * 64, text, "ana", NOW - timedelta(days=age), NOW - timedelta(days=age)]
         for version, text, age in (("6", TEXT, 3), ("7", "Be brief.", 1))
