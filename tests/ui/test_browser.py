@@ -396,7 +396,7 @@ def test_finance_goes_its_way_by_keyboard_alone(visit: Visit, live: LiveStore) -
     with page.expect_download() as download:
         page.keyboard.press("Enter")
     lines = download.value.path().read_text().splitlines()
-    assert lines[1].startswith("by-keyboard,1,1,0,0,0.00051,0.00051,0.00021,0.0003,0.0,0.0,0.0003,0.0,")
+    assert lines[1].startswith("by-keyboard,1,1,0,0,0.00051,0.00051,0.51,0.00021,0.0003,0.0,0.0,0.0003,0.0,")
     assert len(lines) == 2
     visit.clean()
 
