@@ -262,6 +262,7 @@ def test_every_page_opens_without_a_complaint_in_both_themes(
         "": "By prompt and version",
         "prompt": "choose one to see its versions",
         f"prompt?prompt={PROMPT}": "What changed in the template",
+        "drift": "Sensitivity",
         "traces": "there are more",
         "trace": "Which trace?",
         "health": "Model calls per minute",
@@ -275,6 +276,14 @@ def test_every_page_opens_without_a_complaint_in_both_themes(
             visit.open(address).get_by_text(words).first.wait_for()
             visit.page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
             visit.clean()
+
+
+def test_an_address_without_a_page_says_so_above_the_overview(visit: Visit) -> None:
+    page = visit.open("nowhere")
+    page.get_by_text("There is no page at this address").wait_for()
+    page.get_by_text("By prompt and version").wait_for()
+    visit.open().get_by_text("By prompt and version").wait_for()
+    assert page.get_by_text("There is no page at this address").count() == 0
 
 
 def test_hostile_names_run_no_script_and_are_read_as_they_are(visit: Visit, told: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from promptspan_server.cli.options import DsnOption
+from promptspan_server.cli.options import WriterDsnOption
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,7 +22,7 @@ StoppedOption = Annotated[
 ]
 
 
-def backup(folder: FolderArgument, data_dir: StoppedOption = None, dsn: DsnOption = None) -> None:
+def backup(folder: FolderArgument, data_dir: StoppedOption = None, dsn: WriterDsnOption = None) -> None:
     """Copy a store, running or not, into a new directory.
 
     Works on a local store and on a ClickHouse server; the copy can be restored into either, also by a later
@@ -39,7 +39,7 @@ def backup(folder: FolderArgument, data_dir: StoppedOption = None, dsn: DsnOptio
     print(f"{made.rows} rows of {len(made.tables)} tables, ledger {made.ledger_cost_usd} USD, in {folder}")
 
 
-def restore(folder: FolderArgument, data_dir: StoppedOption = None, dsn: DsnOption = None) -> None:
+def restore(folder: FolderArgument, data_dir: StoppedOption = None, dsn: WriterDsnOption = None) -> None:
     """Fill an empty store from a backup, and check that it holds what was copied.
 
     With --data-dir, a new local store is made there.

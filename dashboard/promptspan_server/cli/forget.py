@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from promptspan_server.cli.options import DsnOption
+from promptspan_server.cli.options import WriterDsnOption
 
 
 def forget(
@@ -18,7 +18,7 @@ def forget(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
-    dsn: DsnOption = None,
+    dsn: WriterDsnOption = None,
 ) -> None:
     """Delete texts and identifiers of a user or a tenant everywhere, and keep the money.
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from promptspan_server.cli.options import DsnOption
+from promptspan_server.cli.options import WriterDsnOption
 
 
 def ledger(
@@ -14,7 +14,7 @@ def ledger(
             "--every", min=1.0, help="Stay, and look again after so many seconds.", show_default=False
         ),
     ] = None,
-    dsn: DsnOption = None,
+    dsn: WriterDsnOption = None,
 ) -> None:
     """Compute the hours of the ledger that calls or prices have changed.
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from promptspan_server.cli.options import DsnOption
+from promptspan_server.cli.options import WriterDsnOption
 
 if TYPE_CHECKING:
     from promptspan_server.store.migrate import Migration
@@ -23,7 +23,7 @@ def migrate(
             show_default=False,
         ),
     ] = None,
-    dsn: DsnOption = None,
+    dsn: WriterDsnOption = None,
 ) -> None:
     """Bring the store's tables and prices to this version.
 

@@ -35,6 +35,16 @@ DsnOption = Annotated[
         show_default=False,
     ),
 ]
+WriterDsnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        envvar="PROMPTSPAN_CLICKHOUSE_URL",
+        help="The store, as http(s)://user:password@host:port/database, of a user who may write. "
+        "Default: the local store's.",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 HostOption = Annotated[
     str, typer.Option("--host", help="Address to listen on. Any but loopback needs a token.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from promptspan_server.cli.options import DsnOption, Format, FormatOption
+from promptspan_server.cli.options import Format, FormatOption, WriterDsnOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def reconcile(
         bool, typer.Option("--keep/--no-keep", help="Keep the result for the pack of the month.")
     ] = True,
     form: FormatOption = Format.table,
-    dsn: DsnOption = None,
+    dsn: WriterDsnOption = None,
 ) -> None:
     """Put a provider's bill beside the ledger: per day, model and key, what differs and why.
 

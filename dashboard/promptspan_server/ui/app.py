@@ -15,6 +15,8 @@ pages = navigation.pages()
 page = st.navigation(list(pages.values()), position="hidden")
 if access.granted():
     navigation.bar(pages, page)
+    if navigation.is_unknown(pages, page):
+        panels.unknown_page()
     try:
         navigation.show(page)
     except StoreUnreachable as error:

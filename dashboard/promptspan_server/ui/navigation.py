@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from promptspan_server.ui import links
 from promptspan_server.ui.controls import current_window
@@ -34,6 +35,13 @@ def pages() -> dict[str, StreamlitPage]:
         path: st.Page(views[path], title=title, url_path=path or "overview", default=path == links.OVERVIEW)
         for path, title in titles.items()
     }
+
+
+def is_unknown(known: dict[str, StreamlitPage], current: StreamlitPage) -> bool:
+    """Tell whether the address names a page that does not exist; Streamlit shows the first one then."""
+    context = get_script_run_ctx()
+    named = (context.pages_manager.intended_page_name or "") if context is not None else ""
+    return current is known[links.OVERVIEW] and named.strip("/") not in {links.OVERVIEW, "overview"}
 
 
 def show(page: StreamlitPage) -> None:

@@ -51,6 +51,14 @@ def unreachable(error: StoreUnreachable) -> None:
         st.button("Try again", key="retry")
 
 
+def unknown_page() -> None:
+    """Say that the address names no page, before the one that is shown instead."""
+    st.warning(
+        "There is no page at this address: the menu has all of them. This is the overview.",
+        icon=":material/link_off:",
+    )
+
+
 def failed(error: QueryFailed) -> None:
     """Say in the place of one panel why it is empty; the rest of the page goes on."""
     with st.container(border=True):

@@ -311,9 +311,9 @@ def _call(row: CallRow) -> list[Cell]:
     return [
         Cell(wording.moment(row.at), href=links.trace_link(row.trace_id, row.span_id, row.at)),
         Cell(
-            row.error_type or row.status,
+            wording.error_name(row.error_type) or row.status,
             tone="bad" if row.status == "error" else "",
-            title=", ".join(row.flags),
+            title=row.error_type or ", ".join(row.flags),
         ),
         Cell(wording.duration(row.duration_ms)),
         Cell(row.model, title=row.model),

@@ -106,7 +106,8 @@ def _firing(window: Window) -> None:
     )
     draw_alerts(alerts.rows[:_MOST_ALERTS], key="firing")
     if len(alerts.rows) > _MOST_ALERTS:
-        panels.quiet(f"{len(alerts.rows) - _MOST_ALERTS} more are on the page Alerts.")
+        more = len(alerts.rows) - _MOST_ALERTS
+        panels.quiet(f"{more} more {'is' if more == 1 else 'are'} on the page Alerts.")
 
 
 def _in_words(now: TotalsRow, past: TotalsRow, versions: Sequence[VersionRow], view: View) -> str:
