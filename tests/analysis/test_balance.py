@@ -46,3 +46,8 @@ def test_users_who_call_often_make_calls_uneven_without_a_mismatch() -> None:
         for seed in range(20)
     )
     assert found <= 1
+
+
+def test_a_half_that_nobody_asked_for_is_called_a_guess() -> None:
+    assert check_balance(_calls(0.5, 1), intended=None, clustered=False).assumed
+    assert not check_balance(_calls(0.5, 1), intended=0.5, clustered=False).assumed

@@ -58,7 +58,10 @@ def test_traffic_that_was_not_divided_as_intended_makes_everything_invalid() -> 
     comparison = compare(arms(Plan(share=0.54, per_hour=1000, latency=1.4)))
     assert comparison.verdict == "invalid"
     assert {each.verdict for each in comparison.metrics} == {"invalid"}
-    assert "not divided as intended" in sentence(comparison, a="v6", b="v7")
+    said = sentence(comparison, a="v6", b="v7")
+    assert "not divided as intended" in said
+    # Only where the half is a guess, the reader is told that it is.
+    assert ("is a guess" in said) == comparison.balance.assumed
 
 
 def test_versions_that_ran_one_after_the_other_are_compared_as_observed_only() -> None:

@@ -35,11 +35,13 @@ class Balance:
             tested.
         observed: The candidate's share in the hours that were looked at.
         p: Always-valid p-value of the intended share; None if nothing was tested.
+        assumed: Nobody said what was intended: the share is near a half, and a half was taken for it.
     """
 
     intended: float | None
     observed: float
     p: float | None
+    assumed: bool = False
 
     @property
     def mismatch(self) -> bool:
@@ -69,6 +71,7 @@ def check_balance(calls: Floats, *, intended: float | None, clustered: bool) -> 
     if not total:
         return Balance(intended, overall, None)
     observed = float(counts[1] / total)
+    assumed = intended is None
     if intended is None:
         if not _HALF[0] <= observed <= _HALF[1]:
             return Balance(None, overall, None)
@@ -83,7 +86,7 @@ def check_balance(calls: Floats, *, intended: float | None, clustered: bool) -> 
     # With log odds shifted by d, a call is the candidate's by chance p exp(d) / (1 - p + p exp(d)).
     ratios = np.log(_WEIGHTS) + b * _SHIFTS - (a + b) * np.log1p(intended * np.expm1(_SHIFTS))
     log_e = float(np.logaddexp.reduce(ratios))
-    return Balance(intended, observed, float(min(1.0, np.exp(-log_e))))
+    return Balance(intended, observed, float(min(1.0, np.exp(-log_e))), assumed)
 
 
 def _smoothed(series: Floats) -> Floats:

@@ -103,11 +103,17 @@ def _finding(compared: Compared, b: str) -> str:
 
 def _mismatch(comparison: Comparison, b: str) -> str:
     balance = comparison.balance
-    return (
+    said = (
         f"The traffic was not divided as intended: {b} got {balance.observed:.1%} of the calls instead of"
         f" {balance.intended or 0:.0%} (always-valid {p_value(balance.p or 0)}), so the arms differ in more"
-        " than the version. Find out what sends calls to one arm or loses them; an intended share is told"
-        " by --share."
+        " than the version. Find out what sends calls to one arm or loses them"
+    )
+    if not balance.assumed:
+        return said + "."
+    # A rollout whose share was raised within an hour is near a half for a while, too.
+    return (
+        f"{said}. That a half was intended is a guess from the share: where it was another, --share tells it;"
+        " where it changed meanwhile, --from and --to compare the time of one share."
     )
 
 
