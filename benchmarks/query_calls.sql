@@ -45,6 +45,7 @@ SELECT
     false AS cached,
     if(r8 % 128 = 1, ['pii'], if(r8 % 512 = 2, ['jailbreak', 'pii'], [])) AS safety_flags,
     [] AS tags,
+    NULL AS output_sketch,
     'promptspan' AS instrumentation,
     '0.1.0' AS sdk_version,
     map() AS attributes
