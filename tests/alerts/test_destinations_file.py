@@ -1,15 +1,27 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from promptspan_server.alerts.destinations.config import Destinations, read_destinations, sender
+from promptspan_server.alerts.destinations.config import (
+    FILE,
+    DestinationFile,
+    Destinations,
+    read_destinations,
+    sender,
+)
 from promptspan_server.alerts.documents import DocumentError, parse_document
+from promptspan_server.alerts.rule_files import RuleFiles
 from promptspan_server.alerts.secrets import MissingSecretError, Secret
+from promptspan_server.cli.alerting import Loop, Telling, names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from promptspan_server.alerts.evaluator import Evaluator
 
 WHOLE = """\
 allow_internal: [127.0.0.1, 10.0.0.0/8, alertmanager.internal]
@@ -85,3 +97,34 @@ def test_a_secret_is_read_when_used_and_never_printed(tmp_path: Path) -> None:
     for missing in (Secret("env:K"), Secret(f"file:{tmp_path}/none"), Secret(f"file:{tmp_path}")):
         with pytest.raises(MissingSecretError):
             missing.reveal({})
+
+
+def test_a_changed_file_is_taken_up_and_a_wrong_one_leaves_who_was_told(tmp_path: Path) -> None:
+    told = DestinationFile(tmp_path)
+    assert told.kept == Destinations()
+    made: list[tuple[str, ...]] = []
+
+    class Part:
+        def start(self) -> None:
+            made.append(names_of(told.kept))
+
+        def stop(self) -> None:
+            made.append(("stopped",))
+
+    evaluator = cast("Evaluator", SimpleNamespace(book=None, destinations=(), wrong_files=""))
+    loop = Loop(evaluator, threading.Event(), RuleFiles(tmp_path), told)
+    loop.telling = Telling(lambda: [Part()])
+    loop.telling.start()
+    file = tmp_path / FILE
+    file.write_text("destinations: [{name: chat, type: slack, url: env:CHAT}]")
+    loop.take_up()
+    loop.take_up()
+    assert (evaluator.destinations, evaluator.wrong_files) == (("chat",), "")
+    file.write_text("destinations: [{name: chat, type: slak, url: env:CHAT}]")
+    loop.take_up()
+    assert evaluator.destinations == ("chat",)
+    assert f"{FILE}:1" in evaluator.wrong_files
+    file.unlink()
+    loop.take_up()
+    assert (evaluator.destinations, evaluator.wrong_files) == ((), "")
+    assert made == [(), ("stopped",), ("chat",), ("stopped",), ()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from promptspan_server.alerts.destinations.config import FILE
 from promptspan_server.alerts.documents import DocumentError, parse_document, read_document
+from promptspan_server.alerts.kept_files import KeptFiles
 from promptspan_server.alerts.rules import Policy, RuleFile
 
 if TYPE_CHECKING:
@@ -78,12 +78,8 @@ def load_rules(directory: Path | None = None) -> RuleBook:
     return RuleBook(enabled, policy or Policy(), tuple(inhibitions))
 
 
-class RuleFiles:
+class RuleFiles(KeptFiles[RuleBook]):
     """The rules as their files say now; as they said before, while a file is wrong.
-
-    Attributes:
-        book: The rules that hold.
-        wrong: What is wrong with the files as they are, with file and line; empty if nothing is.
 
     Args:
         directory: The user's; the built-in rules alone without it.
@@ -93,39 +89,14 @@ class RuleFiles:
     """
 
     def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
-        self._stamp = _stamp(directory)
-        self.book = load_rules(directory)
-        self.wrong = ""
+        super().__init__(
+            lambda: _listed(directory) if directory is not None else (), lambda: load_rules(directory)
+        )
 
-    def look(self) -> bool:
-        """Read the files again if one of them changed, came or went.
-
-        Returns:
-            Whether one did.
-        """
-        # The stamp first: what is written while the files are read is a change for the next look.
-        stamp = _stamp(self._directory)
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        try:
-            self.book, self.wrong = load_rules(self._directory), ""
-        except (DocumentError, OSError) as error:
-            self.wrong = str(error)
-        return True
-
-
-def _stamp(directory: Path | None) -> str:
-    """What the files hold, as a hash; times are not asked, which a copy may set back."""
-    found = hashlib.sha256()
-    try:
-        for path in _listed(directory) if directory is not None else ():
-            for part in (str(path).encode(), path.read_bytes()):
-                found.update(hashlib.sha256(part).digest())
-    except (DocumentError, OSError) as error:
-        return f"unreadable: {error}"
-    return found.hexdigest()
+    @property
+    def book(self) -> RuleBook:
+        """The rules that hold."""
+        return self.kept
 
 
 def _listed(directory: Path) -> Sequence[Path]:

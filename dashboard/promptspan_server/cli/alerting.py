@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from promptspan_server.alerts.destinations.config import Destinations
+    from promptspan_server.alerts.destinations.config import DestinationFile, Destinations
     from promptspan_server.alerts.evaluator import Evaluator, Tick
     from promptspan_server.alerts.reading import BudgetsAt
     from promptspan_server.alerts.rule_files import RuleBook, RuleFiles
@@ -69,22 +69,19 @@ def read_files(rules: Path | None) -> tuple[RuleBook, Destinations]:
         CommandError: A file says what it must not; the message names file and line.
     """
     files, destinations = _open_files(rules)
-    return files.book, destinations
+    return files.book, destinations.kept
 
 
-def _open_files(rules: Path | None) -> tuple[RuleFiles, Destinations]:
-    from promptspan_server.alerts.destinations.config import FILE, Destinations, read_destinations
+def _open_files(rules: Path | None) -> tuple[RuleFiles, DestinationFile]:
+    from promptspan_server.alerts.destinations.config import DestinationFile
     from promptspan_server.alerts.documents import DocumentError
     from promptspan_server.alerts.rule_files import RuleFiles, rules_directory
 
     try:
         directory = rules_directory(rules)
-        files = RuleFiles(directory)
-        file = None if directory is None else directory / FILE
-        found = read_destinations(file) if file is not None and file.is_file() else Destinations()
+        return RuleFiles(directory), DestinationFile(directory)
     except DocumentError as error:
         raise CommandError(str(error)) from error
-    return files, found
 
 
 def budgets_of(store: Store) -> BudgetsAt:
@@ -149,7 +146,7 @@ def run(
         store,
         files.book,
         budgets=budgets_of(store),
-        destinations=[each.name for each in destinations.destinations],
+        destinations=names_of(destinations.kept),
         url_of=page_of(dashboard_url),
     )
     if once:
@@ -163,12 +160,50 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
     with ExitStack() as stack:
-        loop = Loop(evaluator, stopping, files)
-        deliverers = _deliverers(dsn, destinations, loop)
-        for part in (*deliverers, *_metrics(dsn, deliverers)):
+        loop = Loop(evaluator, stopping, files, destinations)
+        telling = loop.telling = Telling(lambda: _deliverers(dsn, destinations.kept, loop))
+        telling.start()
+        stack.callback(telling.stop)
+        for part in _metrics(dsn, telling):
             part.start()
             stack.callback(part.stop)
         loop.run()
+
+
+class Telling:
+    """What tells the destinations and the watchdog, which is made anew when their file changes.
+
+    What is not written down when it ends waits in the store, and is told by the next.
+
+    Args:
+        made: Makes what tells.
+    """
+
+    def __init__(self, made: Callable[[], list[Any]]) -> None:
+        self._made = made
+        self.parts: list[Any] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self.parts = self._made()
+        for part in self.parts:
+            part.start()
+
+    def stop(self) -> None:
+        """End."""
+        for part in reversed(self.parts):
+            part.stop()
+        self.parts = []
+
+    def again(self) -> None:
+        """Take up what the file says now."""
+        self.stop()
+        self.start()
+
+
+def names_of(destinations: Destinations) -> tuple[str, ...]:
+    """The names of who is told."""
+    return tuple(each.name for each in destinations.destinations)
 
 
 class Loop:
@@ -178,10 +213,23 @@ class Loop:
         evaluator: Whose.
         stopping: Set to end.
         files: Where its rules are from; they are looked at before each turn.
+        destinations: Where it says who is told; looked at like them.
+
+    Attributes:
+        mine: Whether this evaluator has the turn.
+        telling: What tells the destinations, if anything does.
     """
 
-    def __init__(self, evaluator: Evaluator, stopping: threading.Event, files: RuleFiles) -> None:
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        stopping: threading.Event,
+        files: RuleFiles,
+        destinations: DestinationFile,
+    ) -> None:
         self._files = files
+        self._destinations = destinations
+        self.telling: Telling | None = None
         self._evaluator = evaluator
         self._stopping = stopping
         self._answered: float | None = None
@@ -200,19 +248,31 @@ class Loop:
             self._turn()
             self._stopping.wait(max(0.5, EVERY_S - (time.monotonic() - began)))
 
-    def _take_up(self) -> None:
-        if not self._files.look():
-            return
-        self._evaluator.book, self._evaluator.wrong_files = self._files.book, self._files.wrong
-        if self._files.wrong:
-            _log.error("rule files are wrong, the rules before them hold: %s", self._files.wrong)
+    def take_up(self) -> None:
+        """Take up what changed in the files of rules and of destinations."""
+        if self._files.look():
+            self._evaluator.book = self._files.book
+            self._say_files("rule", self._files.wrong, f"{len(self._files.book.rules)} rules hold")
+        if self._destinations.look():
+            names = names_of(self._destinations.kept)
+            if not self._destinations.wrong:
+                self._evaluator.destinations = names
+                if self.telling is not None:
+                    self.telling.again()
+            self._say_files("destination", self._destinations.wrong, f"told are {', '.join(names) or 'none'}")
+        wrong = (self._files.wrong, self._destinations.wrong)
+        self._evaluator.wrong_files = "\n".join(each for each in wrong if each)
+
+    def _say_files(self, what: str, wrong: str, now: str) -> None:
+        if wrong:
+            _log.error("%s files are wrong, what they said before holds: %s", what, wrong)
         else:
-            _log.warning("rule files changed: %d rules hold", len(self._files.book.rules))
+            _log.warning("%s files changed: %s", what, now)
 
     def _turn(self) -> None:
         from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
 
-        self._take_up()
+        self.take_up()
         try:
             tick = self._evaluator.tick()
         except (StoreUnreachable, QueryFailed) as error:
@@ -258,7 +318,7 @@ def _deliverers(dsn: Dsn, destinations: Destinations, loop: Loop) -> list[Any]:
     return [*found, dog] if dog is not None else found
 
 
-def _metrics(dsn: Dsn, parts: list[Any]) -> list[Any]:
+def _metrics(dsn: Dsn, telling: Telling) -> list[Any]:
     port = os.environ.get(METRICS_PORT_VARIABLE, "")
     if not port:
         return []
@@ -268,9 +328,9 @@ def _metrics(dsn: Dsn, parts: list[Any]) -> list[Any]:
     from promptspan_server.queries.connection import TOKEN_VARIABLE, Store
 
     store = Store(dsn)
-    deliverers = [part for part in parts if isinstance(part, Deliverer)]
 
     def text() -> str:
+        deliverers = [part for part in telling.parts if isinstance(part, Deliverer)]
         waiting = {name: number for each in deliverers for name, number in each.backlog().items()}
         return exposed(collect(store, waiting))
 

@@ -20,6 +20,7 @@ from promptspan_server.alerts.destinations.services import Service
 from promptspan_server.alerts.destinations.slack import Slack
 from promptspan_server.alerts.destinations.webhook import Webhook
 from promptspan_server.alerts.documents import read_document
+from promptspan_server.alerts.kept_files import KeptFiles
 from promptspan_server.alerts.outgoing import Guard
 from promptspan_server.alerts.secrets import Secret
 from promptspan_server.alerts.watchdog import Watchdog
@@ -222,6 +223,25 @@ def read_destinations(path: Path) -> Destinations:
         DocumentError: It cannot be used; one line for each mistake, with file and line.
     """
     return read_document(path, Destinations)
+
+
+class DestinationFile(KeptFiles[Destinations]):
+    """Who is told, as the file says now; as it said before, while it is wrong. Without a file nobody is.
+
+    Args:
+        directory: Where it is; None for nowhere.
+
+    Raises:
+        DocumentError: It is wrong at the start.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        path = None if directory is None else directory / FILE
+
+        def listed() -> list[Path]:
+            return [path] if path is not None and path.is_file() else []
+
+        super().__init__(listed, lambda: next((read_destinations(each) for each in listed()), Destinations()))
 
 
 def sender(config: Destination, guard: Guard, allow_internal: Sequence[str]) -> Sender:
