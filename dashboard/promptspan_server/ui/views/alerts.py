@@ -112,7 +112,7 @@ def draw_watch(watch: WatchRow) -> None:
         return
     if watch.wrong_files:
         st.error(
-            "**Rule files are wrong.** What they said before holds until every line below is mended.",
+            "**Files of rules or destinations are wrong.** What was said before holds until each is mended.",
             icon=":material/rule:",
         )
         _as_it_is(watch.wrong_files)
