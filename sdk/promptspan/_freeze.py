@@ -157,8 +157,11 @@ def _wordy_fields(kind: type[Any]) -> tuple[str, ...]:
 
 def _is_number(annotation: Any, depth: int) -> bool:
     """Whether a field declared so holds a number, one of a few words, or a model of nothing else."""
-    if annotation in _NUMBERS:
-        return True
+    try:
+        if annotation in _NUMBERS:
+            return True
+    except TypeError:  # ``list[Annotated[int, {...}]]`` has no hash
+        return False
     origin = typing.get_origin(annotation)
     if origin is Literal:
         return True

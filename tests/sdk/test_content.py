@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import pydantic
 import pytest
 from opentelemetry import trace
 
@@ -207,6 +208,19 @@ def test_a_pydantic_response_that_is_changed_later_is_captured_as_it_was(capture
 
     assert ask() is response
     response.choices[0].message.content = "after"
+    assert "before" in captured.attributes()["gen_ai.output.messages"]
+
+
+def test_a_model_whose_declarations_have_no_hash_is_captured(captured: Recorded) -> None:
+    class Answer(pydantic.BaseModel):
+        scores: list[Annotated[int, {"why": ["shown"]}]]
+        response: dict[str, Any]
+
+    @traced_prompt
+    def ask() -> Answer:
+        return Answer(scores=[1], response=answer("before"))
+
+    ask().response["choices"][0]["message"]["content"] = "after"
     assert "before" in captured.attributes()["gen_ai.output.messages"]
 
 
