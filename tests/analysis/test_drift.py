@@ -12,6 +12,7 @@ from promptspan_server.analysis.drift import find_drift
 from promptspan_server.analysis.drift_words import sentence, summary
 from promptspan_server.analysis.findings import Finding, Wanted
 from promptspan_server.analysis.observed import HOUR_S, Means, Observed, Rates, Who
+from promptspan_server.analysis.texts import GROUPS, words_of
 from promptspan_server.store.markers import Marker
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Story:
     errors: float = 0.01
     flag: float = 0.0
     model: float = 0.0  # share of the answers that another model gives
+    words: float | None = None  # share of the answers that are in words that were never used
     seed: int = 1
     begin: int = 28 * 24
     who: Who = field(default_factory=lambda: WHO)
@@ -69,6 +71,14 @@ def observed(*stories: Story) -> Observed:
         if story.model:
             other = rng.binomial(calls.astype(int), np.where(after, story.model, 0.0)).astype(float)
             rows += [(number, "model:old", calls - other, calls), (number, "model:new", other, calls)]
+        if story.words is not None:
+            new = rng.binomial(calls.astype(int), np.where(after, story.words, 0.0))
+            usual = np.where(np.arange(GROUPS) < 40, 0.3, 0.0)
+            groups = rng.binomial((calls - new).astype(int)[:, None], usual).astype(float)
+            groups[:, 40:50] += new[:, None]
+            words = words_of(calls, groups, story.begin)
+            means.append((number, "text", words.calls, words.sums, words.squares))
+            rows.append((number, "novelty", words.rare, words.used))
     return Observed(
         hours=hours,
         begin=stories[0].begin,
@@ -143,6 +153,23 @@ def test_another_model_that_answers_is_one_finding_of_many_values() -> None:
         each for each in find_drift(observed(Story(model=0.3))).drifting if each.signal.startswith("model")
     ]
     assert len(found) == 1
+
+
+def test_answers_in_other_words_are_found_by_their_sketches() -> None:
+    found = {each.signal: each for each in find_drift(observed(Story(words=0.3))).drifting}
+    assert found.keys() == {"text", "novelty"}
+    began = MONDAY + (28 * 24 + 40) * HOUR_S
+    for each in found.values():
+        assert each.worse is None  # neither better nor worse: nobody is woken
+        assert each.since_low_s is not None
+        assert each.since_high_s is not None
+        assert each.since_low_s <= began <= each.since_high_s
+    assert "answers in other words than its own last" in sentence(found["text"])
+    assert "more words that were rare than its own last" in sentence(found["novelty"])
+    assert (found["novelty"].ratio or 0) > 2
+    quiet = find_drift(observed(Story(words=0.0)))
+    assert not quiet.drifting
+    assert {each.signal for each in quiet.findings} >= {"text", "novelty"}
 
 
 def test_too_little_data_is_a_verdict_with_its_reason() -> None:

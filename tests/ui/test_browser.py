@@ -184,7 +184,7 @@ def test_the_way_from_the_overview_to_the_text_of_one_call(
 
     page.go_back()
     calls.wait_for()
-    assert "errors=true" in page.url
+    page.wait_for_url(re.compile("errors=true"))
     page.go_back()
     versions.wait_for()
     page.go_back()

@@ -14,9 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from promptspan_server.analysis.findings import Drift, Finding, Wanted
-from promptspan_server.analysis.observed import HOUR_S, Means, Observed, Rates, Who
+from promptspan_server.analysis.observed import (
+    HOUR_S,
+    WEEK_H,
+    Means,
+    Observed,
+    Rates,
+    Who,
+    end_of_baseline,
+    first_hour,
+)
 from promptspan_server.analysis.shifts import Levels, find_shifts, limit
 from promptspan_server.analysis.surges import find_surges, onsets_of_surge, surge_limit
+from promptspan_server.analysis.texts import STRICTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +35,10 @@ if TYPE_CHECKING:
 
     from promptspan_server.analysis.arms import Floats
 
-WEEK_H = 168
 _LEAST_CALLS = 100  # in the baseline
 _LEAST_HOURS = 48  # of the baseline, with calls
 _EPISODE_H = 6  # alarms this close are one
+_WORDS_TAKE_H = 2  # hours until new words tell the direction in which they are off
 _LATELY_H = 12
 _NORMAL_95 = 1.96
 _TAILS = ("latency_tail", "short_answers", "long_answers")
@@ -80,16 +90,9 @@ def find_drift(observed: Observed, wanted: Wanted | None = None) -> Drift:
     return Drift(tuple(chosen), series, wanted, run_hours)
 
 
-def first_hour(observed: Observed, number: int) -> int:
-    """Index of the first hour with calls of a version; the number of hours if there is none."""
-    seen = observed.calls[number] > 0
-    return int(seen.argmax()) if seen.any() else len(observed.hours)
-
-
 def baseline_end(observed: Observed, number: int) -> int:
     """Index of the hour from which a version is judged: a week after its first call, or later."""
-    # Whole days: what days differ by is measured in them.
-    return max(observed.begin, -(-(first_hour(observed, number) + WEEK_H) // 24) * 24)
+    return end_of_baseline(observed.begin, observed.calls[number])
 
 
 def _judgeable(
@@ -103,7 +106,7 @@ def _judgeable(
     total = np.concatenate([np.zeros((len(calls), 1)), np.cumsum(calls, axis=1)], axis=1)
     with_calls = np.concatenate([np.zeros((len(calls), 1)), np.cumsum(calls > 0, axis=1)], axis=1)
     for row, (number, signal) in enumerate(of):
-        first, end = first_hour(observed, number), baseline_end(observed, number)
+        first, end = first_hour(observed.calls[number]), baseline_end(observed, number)
         last = len(observed.hours)
         reason = ""
         if end >= last:
@@ -133,9 +136,12 @@ def _judge_means(
 ) -> Iterator[Finding]:
     calls, sums, squares = (cells[part.rows] for cells in (means.calls, means.sums, means.squares))
     found = find_shifts(Levels(observed.hours, calls, sums, squares), part.baseline)
-    bound = float(limit(run_hours))
-    strength = np.abs(found.z) / bound
-    over = (strength > 1) & (np.abs(found.size) >= np.log1p(wanted.smallest_change))
+    texts = np.array([means.of[row][1] == "text" for row in part.rows])
+    strength = np.abs(found.z) / (limit(run_hours) * np.where(texts, STRICTER, 1.0)[:, None])
+    enough = np.where(texts, wanted.text_distance, np.log1p(wanted.smallest_change))
+    over = (strength > 1) & (np.abs(found.size) >= enough[:, None])
+    # Words cannot be nearer to what is usual than by chance.
+    over &= ~texts[:, None] | (found.z > 0)
     after = slice(part.baseline, None)
     mean = np.divide(sums, calls, out=np.zeros_like(sums), where=calls > 0)[:, after]
     for at, row in enumerate(part.rows):
@@ -144,17 +150,19 @@ def _judge_means(
         episode = _episode(over[at], strength[at])
         begin, stop, until, interval = 0, len(n), None, None
         if episode is not None:
-            peak, _ = episode
-            begin = int(found.onset[at, peak])
+            peak, first = episode
+            # A distance grows for a day, most at first: a later midnight looks like its beginning then.
+            told, early = (first, _WORDS_TAKE_H) if texts[at] else (peak, 0)
+            begin = int(found.onset[at, told])
             stop = _end_of_change(mean[at] - found.expected[at], n, begin, peak)
             until = stop if stop < len(n) else None
-            interval = int(found.earliest[at, peak]), int(found.latest[at, peak])
+            interval = max(int(found.earliest[at, told]) - early, 0), int(found.latest[at, told])
         weight = n[begin:stop]
         count = weight.sum()
         value = float((mean[at, begin:stop] * weight).sum() / max(count, 1))
         expected = float((found.expected[at, begin:stop] * weight).sum() / max(count, 1))
         low = high = None
-        if episode is not None:
+        if episode is not None and not texts[at]:
             error = abs(found.size[at, episode[0]] / found.z[at, episode[0]])
             low, high = (float(np.exp(value - expected + sign * _NORMAL_95 * error)) for sign in (-1, 1))
         yield _finding(
@@ -162,10 +170,10 @@ def _judge_means(
             part,
             number,
             signal,
-            drifts=episode is not None and abs(value - expected) >= np.log1p(wanted.smallest_change),
+            drifts=episode is not None and abs(value - expected) >= enough[at],
             value=float(unlogged(np.array(value), signal)),
             expected=float(unlogged(np.array(expected), signal)),
-            ratio=float(np.exp(value - expected)),
+            ratio=None if texts[at] else float(np.exp(value - expected)),
             low=low,
             high=high,
             begin=begin,
@@ -230,7 +238,8 @@ def _judge_rates(
             begin=begin,
             until=until,
             interval=interval,
-            n=int(asked),
+            # Of words it counts groups.
+            n=int(observed.calls[number, after][begin:stop].sum() if signal == "novelty" else asked),
             strength=float(strength[at, episode[0]] if episode else strength[at].max(initial=0.0)),
         )
 
@@ -273,7 +282,7 @@ def _finding(
         since_high_s=ends[1],
         until_s=moment(until) if drifts and until is not None else None,
         n=n,
-        baseline_days=(part.baseline - first_hour(observed, number)) // 24,
+        baseline_days=(part.baseline - first_hour(observed.calls[number])) // 24,
         strength=strength if drifts else min(strength, 1.0),
         limit=observed.limits.get((number, signal)),
     )
@@ -320,7 +329,9 @@ def _rate_interval(seen: float, usual: float, asked: float, overdispersion: floa
 
 
 def unlogged(mean_log: Floats, signal: str) -> Floats:
-    """Turn means of logarithms into ms, tokens or USD."""
+    """Turn means of logarithms into ms, tokens or USD; distances of words are none."""
+    if signal == "text":
+        return mean_log
     value = np.exp(mean_log)
     return value / 1e9 if signal == "cost" else np.maximum(value - 1, 0.0)
 

@@ -15,6 +15,7 @@ _VERBS = {
     "output_tokens": ("answers {} longer", "answers {} shorter"),
     "cost": ("costs {} more a call", "costs {} less a call"),
 }
+_WORDS = {"text": "choice of words", "novelty": "share of rare words"}
 _UNHEARD_OF = 200
 _MINUS, _TIMES, _NARROW = "\u2212", "\u00d7", "\u202f"
 
@@ -69,6 +70,8 @@ def label(finding: Finding) -> str:
         return f"answers below {finding.limit:,.0f} tokens" if finding.limit else "short answers"
     if signal == "long_answers":
         return f"answers above {finding.limit:,.0f} tokens" if finding.limit else "long answers"
+    if signal in _WORDS:
+        return _WORDS[signal]
     if signal.startswith("finish_reason:"):
         return f"finish reason {signal.partition(':')[2]}"
     if signal.startswith("model:"):
@@ -84,6 +87,8 @@ def amount(finding: Finding, value: float | None) -> str:
         return f"{value * 100:.3g}{_NARROW}%"
     if finding.signal == "latency":
         return _ms(value)
+    if finding.signal == "text":
+        return f"{value:.2f} sd"
     if finding.signal == "cost":
         return f"${value:.3g}"
     return f"{value:,.0f} tokens"
@@ -91,6 +96,8 @@ def amount(finding: Finding, value: float | None) -> str:
 
 def change(finding: Finding) -> str:
     """Write the change with its 95 % interval: `+28 % [+20, +36]`, of a share the factor."""
+    if finding.signal == "text":
+        return f"{finding.delta or 0:+.2f} sd"
     if finding.ratio is None or (finding.of_share and finding.ratio > _UNHEARD_OF):
         return "hardly seen before"
     if finding.of_share:
@@ -140,6 +147,8 @@ def _listed(changes: list[Change]) -> str:
 def _what(finding: Finding) -> str:
     past = f"its own last {_counted(finding.baseline_days, 'day')}"
     values = f"{amount(finding, finding.value)} against {amount(finding, finding.expected)} expected"
+    if finding.signal == "text":
+        return f"answers in other words than {past} ({values}, in standard deviations of a call)"
     verbs = _VERBS.get(finding.signal)
     if verbs is not None:
         ratio = finding.ratio or 1.0
@@ -151,6 +160,8 @@ def _what(finding: Finding) -> str:
 
 
 def _plural(finding: Finding) -> str:
+    if finding.signal == "novelty":
+        return "words that were rare"
     text = label(finding)
     if finding.signal.endswith("_rate"):
         kind = finding.signal.removesuffix("_rate").replace("_", " ")

@@ -22,7 +22,7 @@ class Wanted:
         false_alarms_per_week: Tolerated in a week over all series together, above 0.
         smallest_change: The smallest change of latency, tokens and cost that matters, as a share: 0.1 is
             10 %. Rates are small numbers and matter from five times that (x1.5), shares of categories from
-            0.3 of it in points (3 points).
+            0.3 of it in points (3 points), words from twice of it in standard deviations of a call.
 
     Raises:
         ValueError: A number is out of its range.
@@ -47,6 +47,11 @@ class Wanted:
         """The smallest difference of a share that matters, 0 to 1."""
         return 0.3 * self.smallest_change
 
+    @property
+    def text_distance(self) -> float:
+        """The smallest distance of words that matters, in standard deviations of a call."""
+        return 2 * self.smallest_change
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -56,12 +61,14 @@ class Finding:
         who: The version.
         signal: `latency`, `input_tokens`, `output_tokens`, `cost` (geometric means); `error_rate`,
             `FLAG_rate`, `truncated_rate` (shares of calls); `latency_tail` (share slower than the frozen 95th
-            percentile), `short_answers`, `long_answers`; `finish_reason:...`, `model:...` (shares).
+            percentile), `short_answers`, `long_answers`; `finish_reason:...`, `model:...` (shares); `text`
+            (distance from the usual choice of words), `novelty` (share of seldom used words).
         verdict: Whether it drifts.
         reason: Why there is too little data, else empty.
-        value: Since the change (all judged hours if there is none): ms, tokens, USD, or a share of 0 to 1.
+        value: Since the change (all judged hours if there is none): ms, tokens, USD, a share of 0 to
+            1, or standard deviations of a call.
         expected: What its own past makes expect in the same hours.
-        ratio: `value / expected`; None where nothing is expected.
+        ratio: `value / expected`; None where nothing is expected, and of `text`.
         low, high: Ends of the 95 % interval of `ratio`.
         since_s: When the change began, seconds since the epoch, UTC.
         since_low_s, since_high_s: Ends of its 95 % interval, whole hours.
@@ -100,7 +107,7 @@ class Finding:
     @property
     def of_share(self) -> bool:
         """Whether the signal is a share of calls."""
-        return self.signal not in ("latency", "input_tokens", "output_tokens", "cost")
+        return self.signal not in ("latency", "input_tokens", "output_tokens", "cost", "text")
 
     @property
     def worse(self) -> bool | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from promptspan_server.analysis.texts import GROUPS, words_of
 from promptspan_server.queries.drift import CATEGORIES, MOMENTS, OUTCOMES
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from promptspan_server.queries.drift import VersionHours
 
 HOUR_S = 3600
+WEEK_H = 168
 TRUNCATED = "length"  # the finish reason of an answer that was cut at its limit
 
 
@@ -77,8 +79,8 @@ class Observed:
         begin: Index of the first hour that is judged.
         who: The versions; and the prompts of several versions, over all of them.
         calls: Calls, shape (who, hours).
-        rates: Errors, flags, categories, tails.
-        means: Latency, tokens, cost.
+        rates: Errors, flags, categories, tails; of `novelty` groups of words in place of calls.
+        means: Latency, tokens, cost; the distance of words (`text`, in standard deviations of a call).
         limits: Of a tail's series (index into `who`, signal): the frozen quantile, in ms or tokens.
     """
 
@@ -98,19 +100,43 @@ def read_observed(store: Store, question: VersionHours) -> Observed:
         StoreUnreachable: No answer from the store.
         QueryFailed: The store refused a question.
     """
-    texts = (question.cells(), question.tails(), *(question.category(column) for column in CATEGORIES))
+    texts = (
+        question.cells(),
+        question.tails(),
+        question.sketches(),
+        *(question.category(column) for column in CATEGORIES),
+    )
     parameters = question.parameters()
     with ThreadPoolExecutor(len(texts)) as pool:
         asked = [pool.submit(store.table, text, parameters) for text in texts]
-        cells, tails, *categories = (each.result() for each in asked)
+        cells, tails, sketches, *categories = (each.result() for each in asked)
     first = int(question.range.start.timestamp()) // HOUR_S * HOUR_S
     hours = np.arange(first, int(question.range.end.timestamp()), HOUR_S, dtype=np.int64)
     begin = (int(question.begin.timestamp()) - first) // HOUR_S
-    return assemble(hours, begin, cells, tails, dict(zip(CATEGORIES, categories, strict=True)))
+    by_column: dict[str, Any] = dict(zip(CATEGORIES, categories, strict=True))
+    return assemble(hours, begin, cells, tails, sketches=sketches, categories=by_column)
+
+
+def first_hour(calls: Floats) -> int:
+    """Index of the first hour with calls, of shape (hours,); the number of hours if there is none."""
+    seen = calls > 0
+    return int(seen.argmax()) if seen.any() else len(calls)
+
+
+def end_of_baseline(begin: int, calls: Floats) -> int:
+    """Index of the hour from which a version is judged: a week after its first call, or later."""
+    # Whole days: what days differ by is measured in them.
+    return max(begin, -(-(first_hour(calls) + WEEK_H) // 24) * 24)
 
 
 def assemble(
-    hours: NDArray[np.int64], begin: int, cells: Any, tails: Any, categories: Mapping[str, Any]
+    hours: NDArray[np.int64],
+    begin: int,
+    cells: Any,
+    tails: Any,
+    *,
+    sketches: Any,
+    categories: Mapping[str, Any],
 ) -> Observed:
     """Put the store's answers on one grid of hours.
 
@@ -119,6 +145,7 @@ def assemble(
         begin: Index of the first hour that is judged.
         cells: `pyarrow.Table`, like the others: see `VersionHours.cells`.
         tails: See `VersionHours.tails`.
+        sketches: See `VersionHours.sketches`.
         categories: See `VersionHours.category`, by column.
     """
     who = [Who(*pair) for pair in _pairs(cells)]
@@ -181,6 +208,7 @@ def assemble(
         for number in index.values()
     ]
     _add_whole_prompts(who, asked, rates, means)
+    _add_words(sketches, hours, begin, who, asked[""], rates, means)
     rates = [each for each in rates if each[1] not in OUTCOMES or each[2].any() or each[1] == "error_rate"]
     empty = np.zeros((0, len(hours)))
     return Observed(
@@ -238,6 +266,39 @@ def _add_whole_prompts(
             series.append((number, name, *exposure))
 
 
+def _add_words(  # noqa: PLR0917
+    table: Any,
+    hours: NDArray[np.int64],
+    begin: int,
+    who: list[Who],
+    calls: list[Floats],
+    rates: list[tuple[Any, ...]],
+    means: list[tuple[Any, ...]],
+) -> None:
+    """Add `text` and `novelty` of versions whose answers have sketches, and of whole prompts."""
+    if not table.num_rows:
+        return
+    of = {Who(*pair): row for row, pair in enumerate(_pairs(table))}
+    sketched = _Grid(table, hours)("n")
+    at_rows, at_hours = _places(table, hours)
+    counts = table.column("groups").combine_chunks().flatten().to_numpy().reshape(-1, GROUPS)
+    members: dict[str, list[int]] = {}
+    for each, row in of.items():
+        members.setdefault(each.prompt, []).append(row)
+    for number, each in enumerate(who):
+        rows = members.get(each.prompt, []) if each.version is None else [of[each]] if each in of else []
+        if not rows:
+            continue
+        groups = np.zeros((len(hours), GROUPS))
+        for row in rows:
+            own = slice(*np.searchsorted(at_rows, (row, row + 1)))
+            inside = (at_hours[own] >= 0) & (at_hours[own] < len(hours))
+            groups[at_hours[own][inside]] += counts[own][inside]
+        words = words_of(sketched[rows].sum(axis=0), groups, end_of_baseline(begin, calls[number]))
+        means.append((number, "text", words.calls, words.sums, words.squares))
+        rates.append((number, "novelty", words.rare, words.used))
+
+
 def _pairs(table: Any) -> Iterable[tuple[str, str]]:
     return zip(
         table.column("prompt_name").to_pylist(), table.column("prompt_version").to_pylist(), strict=True
@@ -252,9 +313,7 @@ class _Grid:
         self._shape = table.num_rows, len(hours)
         if not table.num_rows:
             return
-        lists = table.column("hour_s").combine_chunks()
-        row = np.repeat(np.arange(table.num_rows, dtype=np.int64), np.diff(lists.offsets.to_numpy()))
-        at = (lists.flatten().to_numpy().astype(np.int64) - hours[0]) // HOUR_S
+        row, at = _places(table, hours)
         self._inside = (at >= 0) & (at < len(hours))
         self._place = (row * len(hours) + at)[self._inside]
 
@@ -265,3 +324,10 @@ class _Grid:
         values = self._table.column(name).combine_chunks().flatten().to_numpy()[self._inside]
         summed = np.bincount(self._place, values, self._shape[0] * self._shape[1])
         return summed.reshape(self._shape).astype(float, copy=False)
+
+
+def _places(table: Any, hours: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and index of the hour of each item of the lists."""
+    lists = table.column("hour_s").combine_chunks()
+    row = np.repeat(np.arange(table.num_rows, dtype=np.int64), np.diff(lists.offsets.to_numpy()))
+    return row, (lists.flatten().to_numpy().astype(np.int64) - hours[0]) // HOUR_S

@@ -153,6 +153,25 @@ class VersionHours:
             LIMIT {MAX_VERSIONS * MAX_VALUES}
         """
 
+    def sketches(self) -> str:
+        """One row a version: `hour_s`, `n` (calls with a sketch), `groups` (64 counts of each hour)."""
+        return f"""
+            SELECT
+                prompt_name, prompt_version, groupArray(hour_s) AS hour_s, groupArray(c_n) AS n,
+                groupArrayArray(c_groups) AS groups
+            FROM (
+                SELECT
+                    prompt_name, prompt_version, toUInt32(hour) AS hour_s, toFloat64(sum(sketched)) AS c_n,
+                    CAST(sumForEach(sketch_groups), 'Array(UInt32)') AS c_groups
+                FROM {hours()}
+                WHERE {self._chosen()} AND sketched > 0
+                GROUP BY prompt_name, prompt_version, hour_s
+            )
+            GROUP BY prompt_name, prompt_version
+            ORDER BY sum(c_n) DESC, prompt_name, prompt_version
+            LIMIT {MAX_VERSIONS}
+        """
+
     def parameters(self) -> Mapping[str, Any]:
         """The values that the questions name."""
         begin_s = to_millis(self.begin) // 1000

@@ -249,6 +249,8 @@ def _look(finding: Finding) -> tuple[float, dict[str, str]]:
         return 0.001, {"suffix": " s", "hover": "%{y:.3~g} s"}
     if finding.signal == "cost":
         return 1.0, {"prefix": "$", "tickformat": "~g", "hover": "$%{y:.3~g}"}
+    if finding.signal == "text":
+        return 1.0, {"suffix": " sd", "tickformat": ".1~f", "hover": "%{y:.2f} sd"}
     return 1.0, {"hover": "%{y:,.0f} tokens"}
 
 
