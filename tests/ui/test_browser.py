@@ -180,6 +180,8 @@ def test_the_way_from_the_overview_to_the_text_of_one_call(
 
     page.wait_for_url(re.compile(r"/trace\?"))
     page.get_by_text("failed with RateLimitError after").wait_for()
+    # While a page is still drawn, going back can lose the filters of the one before.
+    page.locator("[data-test-script-state=notRunning]").first.wait_for()
     visit.clean()
 
     page.go_back()
