@@ -71,7 +71,8 @@ class Calls:
             " + (cityHash64(span_id) % 1000 / 1000 - 0.5) / 2, span_id"
             " FROM llm_calls WHERE prompt_name = {prompt:String}"
             " AND prompt_version IN {versions:Array(String)}"
-            " LIMIT 400 BY prompt_version",
+            # Of every hour, as the store's own order may give each version hours of its own.
+            " ORDER BY cityHash64(span_id) LIMIT 400 BY prompt_version",
             parameters={
                 "name": name,
                 "prompt": prompt,
