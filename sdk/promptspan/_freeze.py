@@ -22,7 +22,7 @@ _MOST_MODELS = 1_000
 _LITELLM_FACTS = ("custom_llm_provider", "litellm_model_name", "provider_response_model")
 _SIZE_OF_NODE = 64
 
-# Of pydantic's models: the fields that may hold a text or anything that may hold one.
+# Of pydantic's models: the fields that may hold a text, or anything that can change.
 _wordy: dict[type[Any], tuple[str, ...]] = {}
 
 
@@ -101,13 +101,14 @@ class Snapshot:
         return fields
 
     def _model(self, value: Any, kind: type[Any], depth: int) -> dict[Any, Any]:
-        """The fields of one of pydantic's, those that can hold a text copied in turn."""
+        """The fields of one of pydantic's, those that can hold a text or change copied in turn."""
         extra = value.__pydantic_extra__
         if extra or value.__pydantic_private__:
             return self._inside(_pydantic_fields(value, extra), depth)
         fields: dict[Any, Any] = value.__dict__.copy()
         size = _SIZE_OF_NODE
-        for name in _wordy.get(kind) or _wordy_fields(kind):
+        names = _wordy.get(kind)
+        for name in _wordy_fields(kind) if names is None else names:
             item = fields.get(name)
             if item is None:
                 continue
@@ -144,19 +145,17 @@ def _wordy_fields(kind: type[Any]) -> tuple[str, ...]:
     """What to look at in each model of a class, worked out with its first one.
 
     Most fields of a response are counts, and words of which the provider has a few: they are no text of
-    anybody's, and reading them all would cost more than the rest of a call's path.
+    anybody's and cannot change, and reading them all would cost more than the rest of a call's path.
     """
     if len(_wordy) >= _MOST_MODELS:  # an application that makes classes as it goes
         _wordy.clear()
     declared: dict[str, Any] = kind.__pydantic_fields__
-    _wordy[kind] = found = tuple(
-        name for name, field in declared.items() if not _is_number(field.annotation, 0)
-    )
+    _wordy[kind] = found = tuple(name for name, field in declared.items() if not _is_number(field.annotation))
     return found
 
 
-def _is_number(annotation: Any, depth: int) -> bool:
-    """Whether a field declared so holds a number, one of a few words, or a model of nothing else."""
+def _is_number(annotation: Any) -> bool:
+    """Whether a field declared so holds a number or one of a few words."""
     try:
         if annotation in _NUMBERS:
             return True
@@ -166,14 +165,8 @@ def _is_number(annotation: Any, depth: int) -> bool:
     if origin is Literal:
         return True
     if origin is typing.Union or origin is types.UnionType:
-        return all(_is_number(each, depth) for each in typing.get_args(annotation))
-    inner = getattr(annotation, "__pydantic_fields__", None)
-    return (
-        depth < 4
-        and is_dict(inner)
-        and bool(inner)
-        and all(_is_number(field.annotation, depth + 1) for field in inner.values())
-    )
+        return all(_is_number(each) for each in typing.get_args(annotation))
+    return False
 
 
 def frozen(value: Any) -> Any:

@@ -200,7 +200,13 @@ def test_what_is_noted_and_changed_later_is_not_seen(captured: Recorded) -> None
 def test_a_pydantic_response_that_is_changed_later_is_captured_as_it_was(captured: Recorded) -> None:
     from openai.types.chat import ChatCompletion
 
-    response = ChatCompletion.model_validate({**answer("before"), "created": 1})
+    used = {
+        "prompt_tokens": 11,
+        "completion_tokens": 5,
+        "total_tokens": 16,
+        "prompt_tokens_details": {"cached_tokens": 3},
+    }
+    response = ChatCompletion.model_validate({**answer("before"), "created": 1, "usage": used})
 
     @traced_prompt
     def ask() -> ChatCompletion:
@@ -208,7 +214,13 @@ def test_a_pydantic_response_that_is_changed_later_is_captured_as_it_was(capture
 
     assert ask() is response
     response.choices[0].message.content = "after"
-    assert "before" in captured.attributes()["gen_ai.output.messages"]
+    assert response.usage is not None
+    assert response.usage.prompt_tokens_details is not None
+    response.usage.prompt_tokens = response.usage.prompt_tokens_details.cached_tokens = 99
+    attributes = captured.attributes()
+    assert "before" in attributes["gen_ai.output.messages"]
+    assert attributes["gen_ai.usage.input_tokens"] == 11
+    assert attributes["gen_ai.usage.cache_read.input_tokens"] == 3
 
 
 def test_a_model_whose_declarations_have_no_hash_is_captured(captured: Recorded) -> None:
