@@ -200,25 +200,20 @@ def _priced(
         return f"no price for {price_id or 'calls without a model'}"
     if len({(rate.usd_per_mtok, rate.request_usd) for rate in fitting}) > 1:
         return f"several prices of {price_id} in what the ledger adds up"
-    (prices, request), tokens = (
-        (fitting[0].usd_per_mtok, fitting[0].request_usd),
-        [getattr(row, name) for name in TOKENS],
-    )
-    if (
-        old is not None
-        and row.cost_usd is not None
-        and (prices, request) == (old.usd_per_mtok, old.request_usd)
-    ):
-        # The same price: what rounding each call took is the same too.
+    rate = fitting[0]
+    if row.cost_usd is not None and old is not None and _same(rate, old):
+        # What rounding each call took is the same too.
         return Fraction(nanos(row.cost_usd))
-    missing = [
-        name for name, number, usd in zip(TOKENS, tokens, prices, strict=True) if number and usd is None
-    ]
+    used = [(name, getattr(row, name), usd) for name, usd in zip(TOKENS, rate.usd_per_mtok, strict=True)]
+    missing = [name for name, number, usd in used if number and usd is None]
     if missing:
         return f"no price of {price_id} for {', '.join(missing)} tokens"
-    return row.calls * Fraction(request) * 10**9 + sum(
-        number * Fraction(usd or 0) * 1000 for number, usd in zip(tokens, prices, strict=True)
-    )
+    by_tokens = sum(number * Fraction(usd or 0) * 1000 for _, number, usd in used)
+    return row.calls * Fraction(rate.request_usd) * 10**9 + by_tokens
+
+
+def _same(rate: Rate, old: Span) -> bool:
+    return (rate.usd_per_mtok, rate.request_usd) == (old.usd_per_mtok, old.request_usd)
 
 
 def _of_the_model(
