@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import clickhouse_connect
 import pytest
 
+from promptspan._sketch import sketch_of
 from promptspan_server.cli.app import invoke
 from promptspan_server.cli.failure import CommandError
 from replay.llmdrift import load_llmdrift
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
 SINCE = NOW - timedelta(days=23)
 BEGIN = NOW - timedelta(hours=50)
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +83,17 @@ def moments(n: int, start: datetime, end: datetime, seed: int) -> list[datetime]
     return sorted(start + (end - start) * rng.random() for _ in range(n))
 
 
+def sketch(rng: random.Random, others: float) -> int:
+    """The sketch of an answer of thirty words; so many of all answers are in words of their own."""
+    kind = "other" if rng.random() < others else "usual"
+    found = sketch_of(" ".join(f"{rng.randrange(60):x}{kind}".translate(_LETTERS) for _ in range(30)))
+    assert found is not None
+    return int(found, 16)
+
+
 @pytest.fixture(scope="module")
 def renewed(client: Any) -> str:
-    """The provider answers with another model from two days ago on: half as fast, and often cut off."""
+    """Another model answers from two days ago on: half as fast, often cut off, and in other words."""
     rng = random.Random(3)
     insert(
         client,
@@ -99,6 +109,7 @@ def renewed(client: Any) -> str:
                 "output_tokens": round(rng.lognormvariate(5, 0.8)),
                 "template_hash": "ab" * 32,
                 "finish_reasons": ["length" if rng.random() < (0.4 if ts >= BEGIN else 0.02) else "stop"],
+                "output_sketch": sketch(rng, 0.5 if ts >= BEGIN else 0.0),
                 "attributes": {"gen_ai.request.temperature": "0.2"},
             }
             for ts in moments(6000, SINCE, NOW, 1)
@@ -132,6 +143,10 @@ def test_drift_says_what_since_when_and_that_they_changed_it(
     assert found["7", "truncated_rate"]["value"] == pytest.approx(0.4, abs=0.05)
     assert found["7", "latency_tail"]["verdict"] == "drift"
     assert found["7", "error_rate"]["verdict"] == found["7", "output_tokens"]["verdict"] == "stable"
+    words = found["7", "text"]
+    assert words["verdict"] == "drift"
+    assert words["since_low"] <= BEGIN.isoformat() <= words["since_high"]
+    assert "answers in other words than its own last" in words["sentence"]
     assert found["8", "latency"]["verdict"] == "too little data"
     assert found["8", "latency"]["n"] == 30
 

@@ -88,7 +88,7 @@ def amount(finding: Finding, value: float | None) -> str:
     if finding.signal == "latency":
         return _ms(value)
     if finding.signal == "text":
-        return f"{value:.2f} sd"
+        return f"{value:.2f}{_NARROW}sd".replace("-", _MINUS)
     if finding.signal == "cost":
         return f"${value:.3g}"
     return f"{value:,.0f} tokens"
@@ -97,7 +97,7 @@ def amount(finding: Finding, value: float | None) -> str:
 def change(finding: Finding) -> str:
     """Write the change with its 95 % interval: `+28 % [+20, +36]`, of a share the factor."""
     if finding.signal == "text":
-        return f"{finding.delta or 0:+.2f} sd"
+        return f"{finding.delta or 0:+.2f}{_NARROW}sd".replace("-", _MINUS)
     if finding.ratio is None or (finding.of_share and finding.ratio > _UNHEARD_OF):
         return "hardly seen before"
     if finding.of_share:
@@ -148,7 +148,7 @@ def _what(finding: Finding) -> str:
     past = f"its own last {_counted(finding.baseline_days, 'day')}"
     values = f"{amount(finding, finding.value)} against {amount(finding, finding.expected)} expected"
     if finding.signal == "text":
-        return f"answers in other words than {past} ({values}, in standard deviations of a call)"
+        return f"answers in other words than {past} ({values}; sd is what one call differs by)"
     verbs = _VERBS.get(finding.signal)
     if verbs is not None:
         ratio = finding.ratio or 1.0
