@@ -135,10 +135,15 @@ class CallSearch(Query[CallRow]):
         if self.slower_than_ms is not None:
             found.append("duration_ms >= {slower_than_ms:Float64}")
         if self.identifier is not None:
-            found.append(
+            named = (
                 "(trace_id = lower({identifier:String}) OR span_id = lower({identifier:String})"
                 " OR response_id = {identifier:String})"
             )
+            # Looked up in the ids alone first: what there is to say of those calls is then read from their
+            # few granules, and only those are deduplicated and priced.
+            key = "toStartOfHour(ts), feature, prompt_name, prompt_version, span_id"
+            where = self.scope.range.where()
+            found.append(f"{named} AND ({key}) IN (SELECT {key} FROM llm_calls WHERE {where} AND {named})")
         return found
 
     def _where_they_can_be(self) -> str:
