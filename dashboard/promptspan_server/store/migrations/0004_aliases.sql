@@ -16,7 +16,7 @@ SETTINGS non_replicated_deduplication_window = 1000;
 -- Words of other instrumentations and ours for them.
 CREATE TABLE value_aliases
 (
-    field LowCardinality(String) COMMENT 'operation, provider, host, finish_reason, error; by scope: scope (its habits), scope_provider, scope_operation; by name of the span: span_name, span and method (after the scope)',
+    field LowCardinality(String) COMMENT 'operation, provider, host, finish_reason, error; by scope: scope (its habits), scope_provider, scope_operation; by name of the span: span_name, span and method (after the scope); vendor (of a model)',
     value String COMMENT 'as sent, in lower case',
     canonical String COMMENT 'as we store it'
 )
@@ -483,6 +483,35 @@ INSERT INTO value_aliases (field, value, canonical) VALUES
 INSERT INTO value_aliases (field, value, canonical) VALUES
     ('span_name', 'openai-generation', 'openai'),
     ('span_name', 'openai-embedding', 'openai');
+
+-- Models of resellers without the name of the vendor, which is part of what they are called in the lists of prices: the beginning of a
+-- name, after the provider. OpenLLMetry cuts the vendor off Bedrock's ids (opentelemetry/instrumentation/bedrock); OpenRouter's are
+-- vendor/model (https://openrouter.ai/docs/models), and applications leave it out.
+INSERT INTO value_aliases (field, value, canonical)
+SELECT 'vendor', concat(reseller.1, '/', name), concat(reseller.2, reseller.3, name)
+FROM
+(
+    SELECT
+        arrayJoin(model.3) AS name,
+        arrayJoin([('aws.bedrock', model.1, '.'), ('openrouter', model.2, '/')]) AS reseller
+    FROM
+    (
+        SELECT arrayJoin([
+            ('amazon', 'amazon', ['nova-', 'titan-']),
+            ('anthropic', 'anthropic', ['claude-']),
+            ('meta', 'meta-llama', ['llama-', 'llama2-', 'llama3-', 'llama4-']),
+            ('mistral', 'mistralai', ['mistral-', 'mixtral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'voxtral-']),
+            ('openai', 'openai', ['gpt-', 'o1', 'o3', 'o4-', 'chatgpt-', 'codex-']),
+            ('google', 'google', ['gemini-', 'gemma-']),
+            ('qwen', 'qwen', ['qwen', 'qwq-']),
+            ('deepseek', 'deepseek', ['deepseek-']),
+            ('cohere', 'cohere', ['command-']),
+            ('nvidia', 'nvidia', ['nemotron-']),
+            ('xai', 'x-ai', ['grok-']),
+            ('zai', 'z-ai', ['glm-']),
+            ('moonshotai', 'moonshotai', ['kimi-'])]) AS model
+    )
+);
 
 -- Instrumentations of one provider's client that do not always name it.
 INSERT INTO value_aliases (field, value, canonical)

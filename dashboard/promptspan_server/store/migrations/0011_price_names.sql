@@ -31,7 +31,9 @@ SETTINGS non_replicated_deduplication_window = 0;
 CREATE MATERIALIZED VIEW price_names_match TO price_names AS
 WITH
     -- The model that answered counts before the one that was asked for; a name as it is before one whose compact date
-    -- (-20251211) is written out. The order, and which dates exist: genai_prices.types.Provider.find_model.
+    -- (-20251211) is written out. The order, and which dates exist: genai_prices.types.Provider.find_model. Last, names with
+    -- the vendor before them that an instrumentation or a gateway left out.
+    (SELECT groupArray((value, canonical)) FROM value_aliases FINAL WHERE field = 'vendor') AS vendors,
     attempts AS
     (
         SELECT book, provider, request_model, response_model, service_tier, pair.1 AS attempt, pair.2 AS model
@@ -46,10 +48,15 @@ WITH
                         '-(20\\d{2})(0[469]|11)(0[1-9]|[12]\\d|30)(-|:|$)', '-\\1-\\2-\\3\\4'),
                         '-(20\\d{2})(02)(0[1-9]|1\\d|2[0-8])(-|:|$)', '-\\1-\\2-\\3\\4'),
                         '-(20(?:[02468][048]|[13579][26]))(02)(29)(-|:|$)', '-\\1-\\2-\\3\\4'),
-                    plain) AS dashed
+                    plain) AS dashed,
+                arrayMap(
+                    at_provider -> arrayFilter(
+                        name -> name != '',
+                        arrayMap(rule -> if(startsWith(at_provider, rule.1), concat(rule.2, substring(at_provider, length(rule.1) + 1)), ''), vendors))[1],
+                    arrayMap(name -> concat(provider, '/', name), dashed)) AS whole
             FROM price_names_seen
         )
-        ARRAY JOIN arrayZip([1, 2, 3, 4], [plain[1], dashed[1], plain[2], dashed[2]]) AS pair
+        ARRAY JOIN arrayZip([1, 2, 3, 4, 5, 6], [plain[1], dashed[1], plain[2], dashed[2], whole[1], whole[2]]) AS pair
     ),
     -- Three ways to a provider: its name; the first part of a LiteLLM model name; the look of the model's name, where no
     -- provider was recorded (genai_prices.data_snapshot.DataSnapshot.find_provider_model).
