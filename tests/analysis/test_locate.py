@@ -159,3 +159,32 @@ def test_it_is_said_in_plain_sentences() -> None:
     assert first.startswith(("All of the change is in feature f1: $", "9", "10"))
     assert " in all; elsewhere $" in first
     assert short(found).endswith("of it in feature f1")
+
+
+def few_failures(seed: int) -> Cells:
+    """Fifteen failures in a hundred calls of one of three features, one in a hundred of all others."""
+    rng = np.random.default_rng(seed)
+    n = 7200
+    group, feature, hour = rng.integers(0, 2, n), rng.integers(0, 3, n), rng.integers(0, 13, n)
+    bad = (rng.random(n) < np.where((feature == 0) & (group == 1), 0.15, 0.01)).astype(float)
+
+    def by_group(values: np.ndarray) -> np.ndarray:
+        return np.stack([np.where(group == each, values, 0.0) for each in (0, 1)])
+
+    return Cells(
+        kind="rate",
+        dimensions=(
+            Dimension("feature", feature, ["f0", "f1", "f2"]),
+            Dimension("hour", hour, [f"{each:02}:00" for each in range(13)]),
+        ),
+        calls=by_group(np.ones(n)),
+        sums=by_group(bad),
+        logs=by_group(bad),
+        squares=by_group(bad),
+    )
+
+
+def test_a_few_failures_elsewhere_that_scatter_by_chance_hide_no_segment() -> None:
+    """What is outside has three failures an hour: how those scatter says little of overdispersion."""
+    first = [locate(few_failures(seed), direction=1).segments[:1] for seed in range(40)]
+    assert sum(bool(each) and each[0].predicates == (("feature", "f0"),) for each in first) >= 38

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 MOST = 3
 _MEDIAN_OF_CHI2 = 0.4549
+# The median of n squares scatters by 2.33 / sqrt(n) of itself (one over twice the density there, 0.471): up
+# to 1.645 times that is chance, and no sign that segments differ more than it would have them.
+_CHANCE = 1.645 * 2.33
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +207,6 @@ def _dispersion(rest: Cells) -> float:
         return 1.0
     search = Candidates.of(rest, pairs=False)
     z = search.z[search.allowed]
-    return max(1.0, float(np.median(z**2)) / _MEDIAN_OF_CHI2) if len(z) >= 3 else 1.0
+    if len(z) < 3:
+        return 1.0
+    return max(1.0, float(np.median(z**2)) / _MEDIAN_OF_CHI2 / (1 + _CHANCE / np.sqrt(len(z))))
