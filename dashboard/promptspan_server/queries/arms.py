@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from promptspan_server.queries.hours import CLOSED, OPEN_HOUR
+from promptspan_server.queries.hours import WHOLE, over_range, view_text
 from promptspan_server.queries.scope import Filter
 
 if TYPE_CHECKING:
@@ -23,12 +23,24 @@ OF_UNITS = (
     "incomplete",
     *(f"{quantity}_{part}" for quantity in QUANTITIES for part in ("calls", "sum")),
 )
-_CALLS = (
-    "arms_of_calls(since = fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC'),"
-    " until = fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
-)
 _CHOSEN = "prompt_name = {prompt:String} AND prompt_version IN ({a:String}, {b:String})"
 _KEYS = "toUInt32(hour) AS hour_s, toUInt8(prompt_version = {b:String}) AS arm"
+_COLUMNS = ", ".join(
+    (
+        _KEYS,
+        *OF_UNITS,
+        *(f"{quantity}_squares" for quantity in QUANTITIES),
+        "arrayMap(each -> each.1, flags) AS flag_units",
+        "arrayMap(each -> toString(each.2), flags) AS flag_names",
+        "arrayMap(each -> each.3, flags) AS flag_calls",
+        *(
+            f"map{part}({name}_hist) AS {name}_{as_}"
+            for name in ("latency", "cost")
+            for part, as_ in (("Keys", "buckets"), ("Values", "in"))
+        ),
+    )
+)
+_IS_OPEN = "has({open_s:Array(UInt32)}, toUInt32(hour))"
 
 
 EVERYTHING = Filter()
@@ -52,42 +64,29 @@ class ArmsOf:
     b: str
     filter: Filter = EVERYTHING
 
-    def rows(self) -> str:
-        """One row an hour and arm: `hour_s`, `arm` (0 baseline), `units`, and as many of each count beside.
+    def open_hours(self) -> str:
+        """The hours of the range whose sums may not say what their calls say, as `hour_s`.
 
-        Further `{quantity}_squares`; lists that belong together are `flag_units`, `flags`, `flag_calls`, and
-        `{latency,cost}_{buckets,in}`.
+        What `closed_hours` and `other_hours` ask is divided by this answer, `open_s` among their parameters:
+        an hour that is closed or opened between them is in one of them, and not in both or in none.
         """
-        of_units = ", ".join(f"groupArrayArray({name}) AS {name}" for name in OF_UNITS)
-        squares = ", ".join(f"sum({quantity}_squares) AS {quantity}_squares" for quantity in QUANTITIES)
-        histograms = ", ".join(
-            f"sumMap({name}_hist) AS {name}_map, mapKeys({name}_map) AS {name}_buckets,"
-            f" mapValues({name}_map) AS {name}_in"
-            for name in ("latency", "cost")
-        )
-        moments = [f"{quantity}_squares" for quantity in QUANTITIES]
-        columns = ", ".join(
-            ["hour", "prompt_version", *OF_UNITS, *moments, "flags", "latency_hist", "cost_hist"]
-        )
-        return f"""
-            SELECT * EXCEPT (latency_map, cost_map)
-            FROM (
-                SELECT
-                    {_KEYS},
-                    {of_units},
-                    {squares},
-                    groupArrayArray(arrayMap(each -> each.1, r.flags)) AS flag_units,
-                    groupArrayArray(arrayMap(each -> toString(each.2), r.flags)) AS flags,
-                    groupArrayArray(arrayMap(each -> each.3, r.flags)) AS flag_calls,
-                    {histograms}
-                FROM (
-                    SELECT {columns} FROM arm_hour_rows FINAL WHERE {CLOSED} AND {self._chosen()}
-                    UNION ALL
-                    SELECT {columns} FROM {_CALLS} WHERE {OPEN_HOUR} AND {self._chosen()}
-                ) AS r
-                GROUP BY hour_s, arm
-            )
+        return f"SELECT toUInt32(hour) AS hour_s FROM open_hours WHERE {WHOLE}"
+
+    def closed_hours(self) -> str:
+        """Stored sums: rows of `hour_s`, `arm` (0 baseline), `units`, and as many of each count beside.
+
+        Further `{quantity}_squares`; lists that belong together are `flag_units`, `flag_names`, `flag_calls`,
+        and `{latency,cost}_{buckets,in}`. An hour and arm may have several rows, which add up.
         """
+        closed = f"{WHOLE} AND NOT {_IS_OPEN}"
+        return f"SELECT {_COLUMNS} FROM arm_hour_rows FINAL WHERE {closed} AND {self._chosen()}"
+
+    def other_hours(self) -> str:
+        """The same of the calls of all other hours, and of parts of hours at the ends of the range."""
+        calls = over_range(view_text("0014_arms.sql", "arms_of_calls"))
+        return (
+            f"SELECT {_COLUMNS} FROM ({calls}) AS r WHERE (NOT ({WHOLE}) OR {_IS_OPEN}) AND {self._chosen()}"
+        )
 
     def scores(self) -> str:
         """One row an hour of the call, arm, unit and score: `name`, `calls`, `sum`, `squares`."""

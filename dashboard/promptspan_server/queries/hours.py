@@ -21,18 +21,13 @@ if TYPE_CHECKING:
 
 EXACT_QUANTILES = timedelta(hours=25)
 
-# A whole hour of the range to which nothing happened since its sums were stored; `hour` is a column.
-CLOSED = (
+# An hour that the range holds whole; `hour` is a column.
+WHOLE = (
     "hour >= fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
     " AND hour < toStartOfHour(fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
-    " AND hour NOT IN (SELECT hour FROM open_hours)"
 )
-# Any other hour; `hour` is a column.
-OPEN_HOUR = (
-    "(hour < fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
-    " OR hour >= toStartOfHour(fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC'))"
-    " OR hour IN (SELECT hour FROM open_hours))"
-)
+# Such an hour to which nothing happened since its sums were stored.
+CLOSED = f"{WHOLE} AND hour NOT IN (SELECT hour FROM open_hours)"
 # A call of any other hour; `ts` is a column.
 OPEN = (
     "(toStartOfHour(ts) < fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
@@ -41,8 +36,6 @@ OPEN = (
 )
 
 
-_MIGRATION = "0013_ledger.sql"
-_VIEW = "CREATE VIEW prompt_hours AS\n"
 _START = "fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')"
 _END = "fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')"
 
@@ -57,7 +50,7 @@ def hours(since: str = _START, until: str = _END) -> str:
         since: SQL of a DateTime64(9), the start; that of `TimeRange` if left out.
         until: SQL of its end, likewise.
     """
-    return "(" + _with(" UNION ALL ".join(_parts()), since=since, until=until) + ")"
+    return "(" + over_range(" UNION ALL ".join(_parts()), since=since, until=until) + ")"
 
 
 def by_hour(
@@ -81,7 +74,7 @@ def by_hour(
         of: ARRAY JOIN of the rows.
         where: Which rows.
     """
-    closed, opened = (_with(part, since=_START, until=_END) for part in _parts())
+    closed, opened = map(over_range, _parts())
     key = ", ".join((*keys, "toUInt32(hour) AS hour_s"))
     floats = {name: f"toFloat64({sql})" for name, sql in sums.items()}
     rows = ", ".join(
@@ -103,16 +96,33 @@ def by_hour(
 @cache
 def _parts() -> tuple[str, str]:
     """The two halves of the view: stored rows of closed hours, and calls of the others."""
-    text = (files("promptspan_server.store") / "migrations" / _MIGRATION).read_text(encoding="utf-8")
-    _, found, rest = text.partition(_VIEW)
-    closed, both, opened = rest.partition(";\n")[0].rstrip().removesuffix(";").partition("UNION ALL\n")
-    if not (found and both):
-        raise RuntimeError(f"{_MIGRATION} does not begin prompt_hours as expected")
+    closed, both, opened = view_text("0013_ledger.sql", "prompt_hours").partition("UNION ALL\n")
+    if not both:
+        raise RuntimeError("prompt_hours has no two halves")
     return closed, opened
 
 
-def _with(body: str, **values: str) -> str:
-    for name, sql in values.items():
+@cache
+def view_text(migration: str, view: str) -> str:
+    """Return the text of a view: read in the place of its name, it is planned with the question as one.
+
+    Args:
+        migration: Name of the file that makes it.
+        view: Its name.
+
+    Raises:
+        RuntimeError: The file makes no such view.
+    """
+    text = (files("promptspan_server.store") / "migrations" / migration).read_text(encoding="utf-8")
+    _, found, rest = text.partition(f"CREATE VIEW {view} AS\n")
+    if not found:
+        raise RuntimeError(f"{migration} makes no view {view}")
+    return rest.partition(";\n")[0].rstrip().removesuffix(";")
+
+
+def over_range(body: str, *, since: str = _START, until: str = _END) -> str:
+    """Return the text of a view with SQL in the place of its parameters `since` and `until`."""
+    for name, sql in (("since", since), ("until", until)):
         body = body.replace(f"{{{name}:DateTime64(9, 'UTC')}}", sql)
     return body
 

@@ -5,7 +5,8 @@
 -- Moments are of natural logarithms: of ms + 1, tokens + 1, and of cost in millionths of a millicent (1e-9 USD) + 1. All add up.
 
 -- Read through queries/arms.py, which takes open hours from the calls: this table holds earlier revisions of an hour too. Written
--- with hourly_rows, in the same way. A comparison reads two versions of one prompt: they lie together, day by day.
+-- with hourly_rows, in the same way. A comparison reads two versions of one prompt: they lie together, day by day, in granules and
+-- blocks small enough that little else is read with them (0.4 of the time of 512 and 64 KB; 1.4 % more bytes).
 CREATE TABLE arm_hour_rows
 (
     hour DateTime('UTC') COMMENT 'start of the hour, UTC' CODEC(Delta(4), ZSTD(1)),
@@ -45,7 +46,7 @@ CREATE TABLE arm_hour_rows
 ENGINE = ReplacingMergeTree(revision, gone)
 PARTITION BY toYYYYMM(hour)
 ORDER BY (toDate(hour), prompt_name, prompt_version, hour, feature, environment, service, request_model)
-SETTINGS index_granularity = 512, non_replicated_deduplication_window = 0;
+SETTINGS index_granularity = 64, min_compress_block_size = 8192, non_replicated_deduplication_window = 0;
 
 -- The same from the calls: arms_of_calls(since = '2026-11-01 00:00:00', until = ...).
 CREATE VIEW arms_of_calls AS
