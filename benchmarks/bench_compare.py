@@ -7,6 +7,9 @@ A week of calls to two versions, looked at again and again; a run counts as soon
 `regressed` or `improved` at any look. Three worlds without a difference: `iid` (halves of even traffic),
 `ramp` (5, 20, 50 % of a traffic whose base rates drift), `users` (400 users assigned for good, a few of whom
 make most of the calls). Beside it Welch's t-test and a z-test of the rates at the same looks.
+
+`users, known before` is the last world with what each user had in the two weeks before (CUPED); what that
+saves shows in calls until a change is seen, with it and without it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from scipy import stats
 
 from promptspan_server.analysis.arms import BUCKETS, QUANTITIES, UNITS, Arms, Moments
 from promptspan_server.analysis.compare import compare
+from promptspan_server.analysis.cuped import Covariate, adjusted, theta_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,14 +47,17 @@ class World:
     errors_b: float = 1.0  # odds ratio of errors
 
 
-NULL = (World("iid"), World("ramp"), World("users"))
+USERS, KNOWN = "users", "users, known before"
+NULL = (World("iid"), World("ramp"), World(USERS), World(KNOWN))
 CHANGED = (
     World("latency +20 %", log_latency=np.log(1.2)),
     World("tokens +25 %", log_tokens=np.log(1.25)),
     World("errors 1 -> 2 %", errors_b=2.0),
+    World(USERS, log_latency=np.log(1.2)),
+    World(KNOWN, log_latency=np.log(1.2)),
 )
 UNEVEN = World("48/52", share=0.52)
-_EQUAL = {world.name for world in NULL}
+_EQUAL = set(NULL)
 
 
 def simulate(world: World, seed: int) -> Arms:
@@ -69,7 +76,19 @@ def simulate(world: World, seed: int) -> Arms:
     weights = made / np.sum(made)
     arm_of_user, unit_of_user = rng.random(users) < 0.5, rng.integers(0, UNITS, users)
     taste, trouble = rng.normal(0, 0.3, users), rng.normal(0, 0.5, users)
+    before = {
+        name: _two_weeks_before(rng, weights, taste, sd) for name, sd in (("latency", 0.6), ("tokens", 0.9))
+    }
     shape = (HOURS, 2, UNITS)
+    usual = {
+        name: Covariate(
+            before[name][1] if world.name == KNOWN else 0.0,
+            np.zeros(shape),
+            np.zeros(shape[:2]),
+            np.zeros(shape[:2]),
+        )
+        for name in before
+    }
     cells = {name: np.zeros(shape) for name in ("calls", "error", "latency", "tokens")}
     squares = {name: np.zeros((HOURS, 2)) for name in ("latency", "tokens")}
     histogram = np.zeros((HOURS, 2, BUCKETS))
@@ -77,8 +96,8 @@ def simulate(world: World, seed: int) -> Arms:
         mean = world.per_hour * (1 + 0.6 * np.cos(2 * np.pi * (hour % 24 - 15) / 24))
         mean *= 0.55 if hour // 24 % 7 in (5, 6) else 1.0
         n = int(rng.poisson(float(mean) * rng.gamma(25, 1 / 25)))
-        if world.name == "users":
-            user = rng.choice(users, n, p=weights)
+        user = rng.choice(users, n, p=weights)
+        if world.name in (USERS, KNOWN):
             arm, unit = arm_of_user[user].astype(int), unit_of_user[user]
             own, own_trouble = taste[user], trouble[user]
         else:
@@ -95,18 +114,41 @@ def simulate(world: World, seed: int) -> Arms:
             np.add.at(squares[name][hour], arm, values**2)
         bucket = np.floor(np.log2(np.exp(latency) + 1) * 8).astype(int)
         np.add.at(histogram[hour], (arm, bucket), 1.0)
+        if world.name == KNOWN:
+            for name, values in (("latency", latency), ("tokens", tokens)):
+                x = before[name][0][user]
+                np.add.at(usual[name].x[hour], at, x)
+                np.add.at(usual[name].xx[hour], arm, x**2)
+                np.add.at(usual[name].xy[hour], arm, x * values)
     nothing = Moments(np.zeros(shape), np.zeros(shape), np.zeros((HOURS, 2)))
     moments: dict[str, Moments] = dict.fromkeys(QUANTITIES, nothing)
     moments["latency"] = Moments(cells["calls"], cells["latency"], squares["latency"])
     moments["output_tokens"] = Moments(cells["calls"], cells["tokens"], squares["tokens"])
-    return Arms(
+    arms = Arms(
         hours=np.arange(HOURS) * 3600,
         calls=cells["calls"],
-        identified=1.0 if world.name == "users" else 0.0,
+        identified=1.0 if world.name in (USERS, KNOWN) else 0.0,
         rates={"error": cells["error"]},
         moments=moments,
         histograms={"latency": histogram, "cost": np.zeros((HOURS, 2, BUCKETS))},
     )
+    named = {"latency": "latency", "tokens": "output_tokens"}
+    return adjusted(arms, {named[name]: each for name, each in usual.items() if each.theta})
+
+
+def _two_weeks_before(
+    rng: np.random.Generator, weights: NDArray[np.float64], own: NDArray[np.float64], sd: float
+) -> tuple[NDArray[np.float64], float]:
+    """What each user usually has, and how well one week of it tells the next: see `UsersBefore`."""
+    weeks = rng.poisson(300.0 * HOURS * weights, (2, len(weights))).astype(float)
+    sums = weeks * own + rng.normal(0, sd, weeks.shape) * np.sqrt(weeks)
+
+    def shrunk(n: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (total - n * (total.sum() / n.sum())) / (n + 3)
+
+    x, (_, n), (_, y) = shrunk(weeks[0], sums[0]), weeks, sums
+    theta = theta_of(*(float(each.sum()) for each in (n, n * x, n * x**2, y, x * y)))
+    return shrunk(weeks.sum(axis=0), sums.sum(axis=0)), theta
 
 
 def _ar1(rng: np.random.Generator, sd: float) -> NDArray[np.float64]:
@@ -124,12 +166,17 @@ def until(arms: Arms, hours: int) -> Arms:
         calls=arms.calls[:hours],
         identified=arms.identified,
         rates={name: cells[:hours] for name, cells in arms.rates.items()},
-        moments={
-            name: Moments(each.calls[:hours], each.sums[:hours], each.squares[:hours])
-            for name, each in arms.moments.items()
-        },
+        moments=_moments_until(arms.moments, hours),
         histograms={name: cells[:hours] for name, cells in arms.histograms.items()},
+        adjusted=_moments_until(arms.adjusted, hours),
     )
+
+
+def _moments_until(moments: dict[str, Moments], hours: int) -> dict[str, Moments]:
+    return {
+        name: Moments(each.calls[:hours], each.sums[:hours], each.squares[:hours])
+        for name, each in moments.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -164,10 +211,7 @@ def watch(task: tuple[World, int, int]) -> Seen:
             if claimed and np.isnan(first[name]):
                 first[name] = known.calls.sum()
         # Of a difference only the first claim counts.
-        if (
-            not np.isnan(first["mismatch" if world.name == UNEVEN.name else "any"])
-            and world.name not in _EQUAL
-        ):
+        if not np.isnan(first["mismatch" if world.name == UNEVEN.name else "any"]) and world not in _EQUAL:
             break
     return Seen(first["any"], first["welch"], first["z"], first["mismatch"], spent)
 
@@ -210,7 +254,7 @@ def main() -> int:
 
         print(f"{options.runs} weeks a world, a look every {options.every} h, seeds from {options.seed}\n")
         print(
-            f"{'no difference':16} {'ever claimed':>13} {'bar':>6}   {'Welch':>6} {'z-test':>7}   ms a look"
+            f"{'no difference':20} {'ever claimed':>13} {'bar':>6}   {'Welch':>6} {'z-test':>7}   ms a look"
         )
         for world in NULL:
             seen = run(world)
@@ -223,12 +267,13 @@ def main() -> int:
             )
             ms = 1000 * np.mean([each.seconds for each in seen]) / len(range(2, HOURS + 1, options.every))
             print(
-                f"{world.name:16} {claimed:13.1%} {bar:6.1%}   {welch:6.0%} {z:7.0%}   {ms:.0f}", flush=True
+                f"{world.name:20} {claimed:13.1%} {bar:6.1%}   {welch:6.0%} {z:7.0%}   {ms:.0f}", flush=True
             )
-        print(f"\n{'difference':16} {'found':>13}   median calls until then")
+        print(f"\n{'difference':34} {'found':>13}   median calls until then")
         for world in CHANGED:
             seen = [each.any_metric for each in run(world)]
-            print(f"{world.name:16} {np.mean(~np.isnan(seen)):13.0%}   {np.nanmedian(seen):,.0f}", flush=True)
+            name = world.name if world.errors_b > 1 or "+" in world.name else f"{world.name}: latency +20 %"
+            print(f"{name:34} {np.mean(~np.isnan(seen)):13.0%}   {np.nanmedian(seen):,.0f}", flush=True)
         uneven = [each.mismatch for each in run(UNEVEN)]
         found = np.mean(np.nan_to_num(uneven, nan=np.inf) <= 12_000)
         print(f"\nsplit {UNEVEN.name}: found within 12,000 calls in {found:.0%} of the runs")

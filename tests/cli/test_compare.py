@@ -113,6 +113,32 @@ class Calls:
             ]
         )
 
+    def of_users(self, prompt: str, *, before: bool) -> None:
+        """Sixty users with habits, the busiest with most calls; half are given version 2, which is slower."""
+        rng = random.Random(11)
+        tastes = [rng.gauss(0, 0.6) for _ in range(60)]
+        busy = [rng.paretovariate(1.3) for _ in range(60)]
+        now = datetime.now(timezone.utc)
+
+        def row(since: timedelta, until: timedelta, *, rollout: bool) -> dict[str, Any]:
+            user = rng.choices(range(60), busy)[0]
+            version = "2" if rollout and user % 2 else "1"
+            ts = now - until - rng.random() * (since - until)
+            return {
+                "ts": ts.strftime("%Y-%m-%d %H:%M:%S.%f"),
+                "prompt_name": prompt,
+                "prompt_version": version,
+                "duration_ms": 800
+                * math.exp(tastes[user] + rng.gauss(0, 0.4))
+                * (1.3 if version == "2" else 1),
+                "user_id": f"{prompt}-user-{user}",
+                "output_tokens": 100,
+            }
+
+        earlier = [row(timedelta(days=12), timedelta(days=2), rollout=False) for _ in range(6000)]
+        rows = [row(timedelta(hours=20), timedelta(hours=8), rollout=True) for _ in range(3000)]
+        self.insert(earlier + rows if before else rows)
+
 
 @pytest.fixture
 def promptspan(capsys: pytest.CaptureFixture[str]) -> Run:
@@ -314,3 +340,41 @@ def test_the_changes_of_the_study_are_found(
     }
     found = [(prompt, a, metric, answers[prompt, a][metric]["verdict"]) for prompt, a, metric, _ in known]
     assert found == known
+
+
+def test_what_users_had_before_is_taken_off(promptspan: Run, local_store: LocalStore, calls: Calls) -> None:
+    found: dict[str, Any] = {}
+    for prompt, before in (("strangers", False), ("regulars", True)):
+        calls.of_users(prompt, before=before)
+        result = promptspan(
+            "compare",
+            prompt,
+            "--a=1",
+            "--b=2",
+            "--from=1d",
+            "--format=json",
+            "--no-where",
+            local_store.reader,
+        )
+        found[prompt] = _by_metric(result)["latency"]
+    strangers, regulars = found["strangers"], found["regulars"]
+    assert (strangers["adjusted"], regulars["adjusted"]) == (None, "cuped")
+    # The same calls: what they took is the same, and only what is known of the users tells the arms apart.
+    assert (strangers["a"], strangers["b"]) == pytest.approx((regulars["a"], regulars["b"]))
+    assert (strangers["verdict"], regulars["verdict"]) == ("undecided", "regressed")
+    assert regulars["low"] < 1.3 < regulars["high"]
+    widths = [math.log(each["high"] / each["low"]) for each in (regulars, strangers)]
+    assert widths[0] < 0.4 * widths[1]
+    table = promptspan("compare", "regulars", "--a=1", "--b=2", "--from=1d", "--no-where", local_store.reader)
+    assert "less what its users had before" in table.stdout
+
+
+def test_what_users_had_of_the_new_version_is_not_taken_off(
+    promptspan: Run, local_store: LocalStore, calls: Calls
+) -> None:
+    """A range that begins in the middle of the rollout: the hours before it are part of what is compared."""
+    calls.of_users("midway", before=False)
+    result = promptspan(
+        "compare", "midway", "--a=1", "--b=2", "--from=12h", "--format=json", "--no-where", local_store.reader
+    )
+    assert _by_metric(result)["latency"]["adjusted"] is None

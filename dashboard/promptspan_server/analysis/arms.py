@@ -44,6 +44,8 @@ class Arms:
         moments: Of natural logarithms, for each of `QUANTITIES`.
         histograms: `latency` (ms) and `cost` (1e-9 USD) in log-buckets, shape (hours, 2, BUCKETS).
         scores: Moments of evaluation scores by name.
+        adjusted: Moments of quantities less what their users usually have (`cuped`), of those for which
+            it is known.
     """
 
     hours: NDArray[np.int64]
@@ -53,6 +55,7 @@ class Arms:
     moments: dict[str, Moments]
     histograms: dict[str, Floats]
     scores: dict[str, Moments] = field(default_factory=dict[str, Moments])
+    adjusted: dict[str, Moments] = field(default_factory=dict[str, Moments])
 
     @property
     def clustered(self) -> bool:

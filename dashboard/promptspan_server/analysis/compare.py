@@ -54,6 +54,8 @@ class Compared:
         more_calls: How many more calls an arm would about decide it; None if it is decided or nobody can
             say.
         reason: Why nothing is said, for `undecided` and `invalid`; empty otherwise.
+        adjusted: Whether ratio, interval and p are of what is left when what users usually have is taken off
+            (`cuped`); a and b are as they are.
     """
 
     metric: Metric
@@ -69,6 +71,7 @@ class Compared:
     n_b: int
     more_calls: int | None = None
     reason: str = ""
+    adjusted: bool = False
 
     @property
     def bad(self) -> bool:
@@ -166,23 +169,34 @@ def _compare(arms: Arms, metric: Metric, alpha: float) -> Compared:
     counts = _counts(moments.calls)
     if min(counts) < MIN_CALLS:
         return _too_few(metric, counts)
-    mean = compare_means(
-        moments.calls,
-        moments.sums,
-        moments.squares,
-        alpha=alpha,
-        scale=_LOG_SCALE,
-        floor=0.01,
-        clustered=arms.clustered,
-    )
+
+    def mean_of(moments: Moments) -> MeanResult:
+        return compare_means(
+            moments.calls,
+            moments.sums,
+            moments.squares,
+            alpha=alpha,
+            scale=_LOG_SCALE,
+            floor=0.01,
+            clustered=arms.clustered,
+        )
+
+    mean = mean_of(moments)
     unit = _NANO if metric.unit == "usd" else 1.0
     if metric.kind == "quantile":
         return _compare_quantile(arms, metric, alpha, counts, mean)
     if metric.kind == "spend":
         return _compare_spend(arms, metric, alpha, counts, mean)
     a, b = float(np.expm1(mean.a)) * unit, float(np.expm1(mean.b)) * unit
-    interval = (float(np.exp(mean.low)), float(np.exp(mean.high)))
-    return _judged(metric, (a, b), interval, log_e=mean.log_e, counts=counts, ratio=float(np.exp(mean.delta)))
+    left = arms.adjusted.get(metric.source)
+    if left is not None:
+        mean = mean_of(left)
+    with np.errstate(over="ignore"):  # few users, and nothing bounds it
+        interval = (float(np.exp(mean.low)), float(np.exp(mean.high)))
+    judged = _judged(
+        metric, (a, b), interval, log_e=mean.log_e, counts=counts, ratio=float(np.exp(mean.delta))
+    )
+    return replace(judged, adjusted=left is not None)
 
 
 def _compare_rate(arms: Arms, metric: Metric, alpha: float) -> Compared:

@@ -84,6 +84,12 @@ def change(compared: Compared) -> str:
     return f"{_relative(compared.ratio)}\u202f% {ends}"
 
 
+def note(compared: Compared) -> str:
+    """Say what else there is to know: why nothing is said, and what was taken off."""
+    taken = "less what its users had before" if compared.adjusted else ""
+    return "; ".join(filter(None, (compared.reason, taken)))
+
+
 def p_value(p: float) -> str:
     """Write a p-value as a bound: `p < 0.01`."""
     for bound in (0.0001, 0.001, 0.01, 0.05):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from promptspan_server.analysis.wording import change, p_value, sentence
+from promptspan_server.analysis.wording import change, note, p_value, sentence
 from promptspan_server.cli.comparing import value
 from promptspan_server.cli.voice import printable
 
@@ -54,7 +54,7 @@ def markdown(comparison: Comparison, *, prompt: str, a: str, b: str) -> str:
         f"| {_SIGNS[each.verdict]} {each.verdict} | {_cell(each.metric.name)}"
         f" | {value(each, each.a)} | {value(each, each.b)}"
         f" | {_cell(change(each)) if each.low is not None or each.high is not None else '—'}"
-        f" | {each.n_a:,} / {each.n_b:,} | {_cell(each.reason)} |"
+        f" | {each.n_a:,} / {each.n_b:,} | {_cell(note(each))} |"
         for each in comparison.metrics
     )
     title = f"{_cell(prompt)}: {_cell(b)} against {_cell(a)} — {comparison.verdict}"

@@ -86,7 +86,7 @@ def print_places(places: "tuple[Place, ...]") -> None:
 
 def print_metrics(metrics: "tuple[Compared, ...]", a: str, b: str, form: Format) -> None:
     """Print one row a metric."""
-    from promptspan_server.analysis.wording import change, p_value
+    from promptspan_server.analysis.wording import change, note, p_value
     from promptspan_server.cli.comparing import value
     from promptspan_server.cli.rows import Column, print_rows
 
@@ -102,7 +102,7 @@ def print_metrics(metrics: "tuple[Compared, ...]", a: str, b: str, form: Format)
             p_value(each.p) if each.low is not None or each.high is not None else None,
             each.n_a,
             each.n_b,
-            each.reason + (f"; about {each.more_calls:,} calls more an arm" if each.more_calls else ""),
+            note(each) + (f"; about {each.more_calls:,} calls more an arm" if each.more_calls else ""),
         ]
         for each in metrics
     ]

@@ -78,6 +78,7 @@ def compared(
         CommandError: The store cannot be asked, or it has no call of a version in that time.
     """
     from promptspan_server.analysis.compare import compare
+    from promptspan_server.analysis.cuped import read_before
     from promptspan_server.analysis.reading import read_arms
     from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
 
@@ -86,7 +87,8 @@ def compared(
     if share is not None and not 0 < share < 1:
         raise CommandError(f"--share is {b}'s share of the traffic, between 0 and 1 (0.5 is a half)")
     try:
-        arms = read_arms(store, question(when, prompt, a, b, feature))
+        asked = question(when, prompt, a, b, feature)
+        arms = read_before(store, asked, read_arms(store, asked))
     except (StoreUnreachable, QueryFailed) as error:
         raise CommandError(str(error)) from error
     seen = arms.calls.sum(axis=(0, 2)) if len(arms.hours) else (0, 0)
@@ -203,6 +205,7 @@ def _metric(each: Compared) -> dict[str, Any]:
         "n_b": each.n_b,
         "more_calls": each.more_calls,
         "reason": each.reason,
+        "adjusted": "cuped" if each.adjusted else None,
     }
 
 

@@ -79,13 +79,13 @@ class ArmsOf:
         and `{latency,cost}_{buckets,in}`. An hour and arm may have several rows, which add up.
         """
         closed = f"{WHOLE} AND NOT {_IS_OPEN}"
-        return f"SELECT {_COLUMNS} FROM arm_hour_rows FINAL WHERE {closed} AND {self._chosen()}"
+        return f"SELECT {_COLUMNS} FROM arm_hour_rows FINAL WHERE {closed} AND {self.chosen()}"
 
     def other_hours(self) -> str:
         """The same of the calls of all other hours, and of parts of hours at the ends of the range."""
         calls = over_range(view_text("0014_arms.sql", "arms_of_calls"))
         return (
-            f"SELECT {_COLUMNS} FROM ({calls}) AS r WHERE (NOT ({WHOLE}) OR {_IS_OPEN}) AND {self._chosen()}"
+            f"SELECT {_COLUMNS} FROM ({calls}) AS r WHERE (NOT ({WHOLE}) OR {_IS_OPEN}) AND {self.chosen()}"
         )
 
     def scores(self) -> str:
@@ -100,7 +100,7 @@ class ArmsOf:
                 sum(score_value) AS sum,
                 sum(score_value * score_value) AS squares
             FROM call_scores
-            WHERE {self.range.where()} AND billable AND score_value IS NOT NULL AND {self._chosen()}
+            WHERE {self.range.where()} AND billable AND score_value IS NOT NULL AND {self.chosen()}
             GROUP BY hour_s, arm, unit, name
         """
 
@@ -109,5 +109,6 @@ class ArmsOf:
         chosen = {"prompt": self.prompt, "a": self.a, "b": self.b}
         return {**self.range.parameters(), **chosen, **self.filter.parameters()}
 
-    def _chosen(self) -> str:
+    def chosen(self) -> str:
+        """Which calls, as a condition without the time."""
         return _CHOSEN + self.filter.where()

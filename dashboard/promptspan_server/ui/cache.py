@@ -13,6 +13,7 @@ from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ct
 
 from promptspan_server.analysis.changes import explained
 from promptspan_server.analysis.compare import Comparison, compare
+from promptspan_server.analysis.cuped import read_before
 from promptspan_server.analysis.drift import find_drift
 from promptspan_server.analysis.locate import Located, locate
 from promptspan_server.analysis.observed import Observed, read_observed
@@ -195,7 +196,8 @@ def _open(_query: Query[Any], key: str) -> Answer[Any]:  # noqa: ARG001  (`key` 
 @st.cache_data(ttl=COMPARISON_TTL, max_entries=100, show_spinner=False)
 def _compared(_question: ArmsOf, key: str) -> tuple[Comparison, float]:  # noqa: ARG001  (what it is remembered by)
     asked_at_s = time.time()
-    return compare(read_arms(store(), _question)), asked_at_s
+    arms = read_before(store(), _question, read_arms(store(), _question))
+    return compare(arms), asked_at_s
 
 
 @st.cache_data(ttl=COMPARISON_TTL, max_entries=100, show_spinner=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from promptspan_server.analysis.wording import change, label, p_value, sentence
+from promptspan_server.analysis.wording import change, label, note, p_value, sentence
 from promptspan_server.queries.arms import ArmsOf
 from promptspan_server.queries.connection import QueryFailed
 from promptspan_server.queries.scope import Filter
@@ -149,9 +149,9 @@ def _columns(a: str, b: str) -> list[Column]:
 
 def _row(each: Compared) -> list[Cell]:
     known = each.low is not None or each.high is not None
-    note = each.reason
+    said = note(each)
     if each.more_calls:
-        note = f"about {wording.count(each.more_calls)} calls more an arm would decide it"
+        said = f"about {wording.count(each.more_calls)} calls more an arm would decide it"
     return [
         Cell(each.metric.name.replace("_", " "), sort=each.metric.name),
         Cell(each.verdict, sort=each.verdict, tone=_TONES.get(each.verdict, ""), strong=each.bad),
@@ -163,7 +163,7 @@ def _row(each: Compared) -> list[Cell]:
             p_value(each.p) if known else wording.UNKNOWN, sort=each.p, tone="" if each.p < 0.05 else "muted"
         ),
         Cell(f"{wording.count(each.n_a)} / {wording.count(each.n_b)}", sort=each.n_a + each.n_b),
-        Cell(note, title=each.reason, tone="muted"),
+        Cell(said, title=note(each), tone="muted"),
     ]
 
 
