@@ -10,11 +10,16 @@ import pytest
 
 from promptspan_server.alerts.backtest import NotReplayable, backtest
 from promptspan_server.alerts.reading import Asking
-from promptspan_server.alerts.rules import ErrorRule, LossRule
+from promptspan_server.alerts.rules import ErrorRule, LossRule, TrafficRule
+from promptspan_server.alerts.shares import BAD
+from promptspan_server.alerts.traffic import evaluate_traffic, judge_traffic, read_past_traffic
+from promptspan_server.queries.connection import Store, parse_dsn
 from promptspan_server.queries.query import EPOCH
+from queries.live_store import running_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 arrow: Any = pa  # it has no types
 START = datetime(2026, 11, 10, tzinfo=timezone.utc)
@@ -62,3 +67,38 @@ def test_what_the_store_does_not_keep_cannot_be_replayed() -> None:
     rule = LossRule.model_validate({"name": "lost", "kind": "losses"})
     with pytest.raises(NotReplayable, match="only the latest report"):
         backtest(rule, Asking(Past()), START, START + timedelta(days=1))
+
+
+def test_a_day_of_silences_judged_at_once_is_what_asking_at_each_moment_says(tmp_path: Path) -> None:
+    """Two services with a call every two and every ten minutes; one is silent for an afternoon."""
+    rule = TrafficRule.model_validate({"name": "stopped", "kind": "traffic", "by": ["service"]})
+    silence = (START + timedelta(days=8, hours=12), START + timedelta(days=8, hours=18))
+    with running_store(tmp_path) as live:
+        live.insert(
+            "llm_calls",
+            *(
+                live.call(at, service=service, prompt_name="p")
+                for service, every in (("busy", 2), ("calm", 10))
+                for number in range(9 * 1440 // every)
+                if not (silence[0] <= (at := START + timedelta(minutes=every * number)) < silence[1])
+                or service == "calm"
+            ),
+        )
+        store = Store(parse_dsn(f"http://default@127.0.0.1:{live.clickhouse_port}/default"))
+        asking = Asking(store)
+        until = START + timedelta(days=9)
+        past = read_past_traffic(rule, until, asking)
+        bad = 0
+        for minutes in range(0, 1440, 25):
+            at = until - timedelta(minutes=minutes)
+            asked = evaluate_traffic(rule, at, asking, frozenset())
+            at_once = judge_traffic(rule, *past.at(at, rule.severity, frozenset()), at, frozenset())
+            assert at_once.readings == asked.readings
+            bad += sum(each.level == BAD for each in asked.readings)
+        (firing,) = backtest(rule, asking, until - timedelta(days=2), until).firings
+        store.close()
+    assert bad > 3
+    assert firing.labels == (("service", "busy"),)
+    assert timedelta(0) < firing.starts_at - silence[0] < timedelta(hours=2)
+    assert firing.ends_at is not None
+    assert firing.ends_at >= silence[1]

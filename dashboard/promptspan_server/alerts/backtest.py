@@ -26,6 +26,7 @@ from promptspan_server.alerts.rules import (
 )
 from promptspan_server.alerts.shares import BAD, MINUTES, TICKET
 from promptspan_server.alerts.states import advance, fingerprint, first_state
+from promptspan_server.alerts.traffic import judge_traffic, read_past_traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
 MOST_SERIES = 500
 _STEP = timedelta(minutes=5)
 _SPEND_STEP = timedelta(minutes=15)
-_ASKED_STEP = timedelta(hours=1)  # of rules that are asked anew at each step
-_SLOW_STEP = timedelta(hours=12)
+_SLOW_STEP = timedelta(hours=12)  # of rules that are asked anew at each step
 _DAY = timedelta(days=1)
 
 
@@ -96,7 +96,14 @@ class Backtest:
     left_out: int
 
 
-def backtest(rule: Rule, asking: Asking, start: datetime, end: datetime) -> Backtest:
+def backtest(
+    rule: Rule,
+    asking: Asking,
+    start: datetime,
+    end: datetime,
+    *,
+    told: Callable[[datetime], None] = lambda _until: None,
+) -> Backtest:
     """Replay a rule.
 
     Args:
@@ -104,6 +111,7 @@ def backtest(rule: Rule, asking: Asking, start: datetime, end: datetime) -> Back
         asking: The store.
         start: Since when, UTC.
         end: Until when.
+        told: Called with how far it has come, day by day.
 
     Raises:
         NotReplayable: The store does not hold what the rule saw.
@@ -129,6 +137,7 @@ def backtest(rule: Rule, asking: Asking, start: datetime, end: datetime) -> Back
             series = max(series, life.live(judge(at, life.watched), at))
             at += step
         day = until
+        told(day)
     return Backtest(rule.name, start, end, step, tuple(life.firings()), series, left_out)
 
 
@@ -179,11 +188,9 @@ class _Life:
 
 
 def _step(rule: Rule) -> timedelta:
-    if isinstance(rule, ErrorRule | LatencyRule | FlagRule):
+    if isinstance(rule, ErrorRule | LatencyRule | FlagRule | TrafficRule):
         return _STEP
-    if isinstance(rule, SpendRule):
-        return _SPEND_STEP
-    return _ASKED_STEP if isinstance(rule, TrafficRule) else _SLOW_STEP
+    return _SPEND_STEP if isinstance(rule, SpendRule) else _SLOW_STEP
 
 
 def _day(rule: Rule, asking: Asking, until: datetime) -> tuple[Judge, int]:
@@ -206,6 +213,14 @@ def _day(rule: Rule, asking: Asking, until: datetime) -> tuple[Judge, int]:
             },
         )
         return lambda at, watched: judge_spend(rule, _spend_at(spend, at, until), at, watched), left
+    if isinstance(rule, TrafficRule):
+        past = read_past_traffic(rule, until, asking)
+
+        def judge(at: datetime, watched: Watched) -> Evaluation:
+            found = judge_traffic(rule, *past.at(at, rule.severity, watched), at, watched)
+            return replace(found, series=len(past.begun))
+
+        return judge, 0
     return lambda at, watched: evaluate(rule, at, asking, watched), 0
 
 

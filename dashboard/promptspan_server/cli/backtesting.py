@@ -32,6 +32,7 @@ def backtest(
     from promptspan_server.cli.connecting import opened
     from promptspan_server.cli.failure import CommandError
     from promptspan_server.cli.rows import Column, print_rows
+    from promptspan_server.cli.voice import Voice
 
     book, _ = read_files(rules)
     if rule is not None and rule not in book.rules:
@@ -40,11 +41,15 @@ def backtest(
     start = when.start.replace(second=0, microsecond=0)
     stop = when.end.replace(second=0, microsecond=0)
     rows: list[list[str | None]] = []
+    voice = Voice()
     with opened(dsn) as store:
         asking = Asking(store)
         for name in [rule] if rule is not None else sorted(book.rules):
             try:
-                found = replayed(book.rules[name], asking, start, stop)
+                with voice.steps(f"Replaying {name}") as step:
+                    found = replayed(
+                        book.rules[name], asking, start, stop, told=lambda day: step(f"{day:%Y-%m-%d}")
+                    )
             except NotReplayable as error:
                 if rule is not None:
                     raise CommandError(str(error)) from error

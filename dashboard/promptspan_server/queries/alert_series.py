@@ -174,6 +174,21 @@ class Series:
             GROUP BY {keys} ORDER BY {keys} LIMIT {MOST_SERIES}
         """
 
+    def begun(self) -> str:
+        """When the last call of each minute began, for every series, within `minutes`."""
+        keys = ", ".join(self.by)
+        return f"""
+            SELECT {keys}, groupArray(last_s) AS begun
+            FROM
+            (
+                SELECT {keys}, intDiv(toUnixTimestamp(ts), 60) AS minute, max(toUnixTimestamp(ts)) AS last_s
+                FROM llm_calls
+                WHERE {_between("start_ms", "end_ms")} AND billable{self._narrowed()}
+                GROUP BY {keys}, minute
+            )
+            GROUP BY {keys} ORDER BY {keys} LIMIT {MOST_SERIES}
+        """
+
     def parameters(self, usual: Usual | None = None, **more: Any) -> Mapping[str, Any]:
         """The values that the SQL names.
 
