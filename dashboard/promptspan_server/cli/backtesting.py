@@ -59,9 +59,8 @@ def backtest(
             if form is Format.table:
                 left = f"; the {found.left_out} quietest series were left out" if found.left_out else ""
                 print(
-                    f"{name}: would have fired {len(found.firings)} times ({pages} pages) from"
-                    f" {start:%Y-%m-%d %H:%M} to {stop:%Y-%m-%d %H:%M} UTC, evaluated every"
-                    f" {said(found.step)}{left}",
+                    f"{name}: {_how_often(len(found.firings), pages)} from {start:%Y-%m-%d %H:%M} to"
+                    f" {stop:%Y-%m-%d %H:%M} UTC, evaluated every {said(found.step)}{left}",
                     flush=True,
                 )
             rows += [
@@ -74,3 +73,10 @@ def backtest(
     if rows or form is not Format.table:
         names = ("rule", "severity", "from", "until", "summary")
         print_rows([Column(name, "String") for name in names], rows, form)
+
+
+def _how_often(fired: int, pages: int) -> str:
+    if not fired:
+        return "would not have fired"
+    times = "once" if fired == 1 else f"{fired} times"
+    return f"would have fired {times} ({pages} page{'' if pages == 1 else 's'})"
