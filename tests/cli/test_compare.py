@@ -97,6 +97,7 @@ class Calls:
         slower: float = 1.0,
         wrong: float = 0.0,
         feature: str | None = None,
+        service_tier: str = "",
     ) -> None:
         self.insert(
             [
@@ -108,6 +109,7 @@ class Calls:
                     "status": "error" if self._rng.random() < wrong else "ok",
                     "user_id": f"user-{self._rng.randrange(300)}",
                     "feature": feature or ("inbox" if self._rng.random() < 0.5 else "search"),
+                    "service_tier": service_tier,
                 }
                 for _ in range(n)
             ]
@@ -340,6 +342,31 @@ def test_the_changes_of_the_study_are_found(
     }
     found = [(prompt, a, metric, answers[prompt, a][metric]["verdict"]) for prompt, a, metric, _ in known]
     assert found == known
+
+
+def test_failures_that_name_no_answering_model_are_not_other_traffic(
+    promptspan: Run, local_store: LocalStore, calls: Calls
+) -> None:
+    for version, failed in (("1", 12), ("2", 120)):
+        calls.plain("unanswered", version, 2000, feature="inbox", service_tier="default")
+        calls.insert(
+            [
+                {
+                    "prompt_name": "unanswered",
+                    "prompt_version": version,
+                    "status": "error",
+                    "response_model": "",
+                    "feature": "inbox",
+                    "user_id": f"user-{number % 300}",
+                }
+                for number in range(failed)
+            ]
+        )
+    result = promptspan("compare", "unanswered", "--a=1", "--b=2", "--format=json", local_store.reader)
+    (place,) = json.loads(result.stdout)["where"]
+    assert place["metric"] == "error_rate"
+    assert abs(place["mix"]) < 0.1 * place["within"]
+    assert not any("other traffic" in each for each in place["sentences"])
 
 
 def test_what_users_had_before_is_taken_off(promptspan: Run, local_store: LocalStore, calls: Calls) -> None:

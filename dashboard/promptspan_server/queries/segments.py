@@ -41,6 +41,8 @@ OUTCOMES = {
     "error type": "error_type",
     "finish reason": "arrayStringConcat(arraySort(finish_reasons), ', ')",
 }
+# A call that came to nothing has nothing that answers tell: that would divide failures from all other calls.
+_OF_ANSWERS = frozenset({"answering model", "service tier"})
 _AMOUNTS = {
     "latency": ("duration_ms", "status = 'ok'"),
     "ttft": ("ifNull(ttft_ms, 0)", "ttft_ms IS NOT NULL"),
@@ -117,6 +119,8 @@ class SegmentCells:
             if getattr(self.a.filter, name) is not None and getattr(self.b.filter, name) is not None
         }
         fixed = {"request model" if name == "model" else name for name in fixed}
+        if self.quantity.source in _STATES:
+            fixed |= _OF_ANSWERS
         every = DIMENSIONS if self.quantity.is_rate else {**DIMENSIONS, **OUTCOMES}
         return {name: sql for name, sql in every.items() if name not in fixed}
 
