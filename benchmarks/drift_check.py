@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -32,7 +31,7 @@ INSERT INTO prompt_hour_rows
     (hour, feature, prompt_name, prompt_version, environment, service, request_model, calls, errors, flags,
      models, finish_reasons, input_calls, output_calls, duration_hist, output_tokens_hist, latency_log_sum,
      latency_log_sumsq, input_log_sum, input_log_sumsq, output_log_sum, output_log_sumsq, cost_log_calls,
-     cost_log_sum, cost_log_sumsq, revision)
+     cost_log_sum, cost_log_sumsq, sketched, sketch_groups, revision)
 SELECT
     toDateTime(toUInt32({begin:UInt32} + 3600 * intDiv(number, {versions:UInt32})), 'UTC') AS hour,
     'inbox', concat('prompt-', toString(number % {versions:UInt32})), 'v1', 'production', 'mail', 'gpt-4o',
@@ -48,7 +47,8 @@ SELECT
         arrayMap(i -> toUInt64(1 + sipHash64(number, i, 9) % 4), range(32))), 'Map(UInt16, UInt64)'),
     n * (6.8 + (sipHash64(number, 4) % 1000 - 500) / 4000 AS level), n * (level * level + 0.36),
     n * level, n * (level * level + 0.36), n * level, n * (level * level + 0.8), n,
-    n * (14 + level), n * ((14 + level) * (14 + level) + 0.8), 1
+    n * (14 + level), n * ((14 + level) * (14 + level) + 0.8),
+    n, arrayMap(i -> toUInt32(n * (5 + i % 60 + sipHash64(number, i, 7) % 20) / 100), range(64)), 1
 FROM numbers({rows:UInt64})
 """
 
@@ -58,11 +58,10 @@ class _Direct:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
 
     def table(self, sql: str, parameters: Mapping[str, Any]) -> Any:
         """Answer one question."""
-        with self._lock, self._engine.handle() as handle:
+        with self._engine.handle() as handle:
             said = handle.query(sql, "ArrowStream", {name: str(value) for name, value in parameters.items()})
         table = _ARROW.ipc.open_stream(bytes(said.data)).read_all()
         # The engine writes text as bytes unless told otherwise.

@@ -293,7 +293,11 @@ def _add_words(  # noqa: PLR0917
         for row in rows:
             own = slice(*np.searchsorted(at_rows, (row, row + 1)))
             inside = (at_hours[own] >= 0) & (at_hours[own] < len(hours))
-            groups[at_hours[own][inside]] += counts[own][inside]
+            at = at_hours[own][inside]
+            if len(np.unique(at)) == len(at):
+                groups[at] += counts[own][inside]
+            else:
+                np.add.at(groups, at, counts[own][inside])
         words = words_of(sketched[rows].sum(axis=0), groups, end_of_baseline(begin, calls[number]))
         means.append((number, "text", words.calls, words.sums, words.squares))
         rates.append((number, "novelty", words.rare, words.used))

@@ -82,11 +82,8 @@ class VersionHours:
         roughly a twentieth of the baseline is beyond.
         """
 
-        def counted(histogram: str, condition: str = "") -> str:
-            values = f"mapValues({histogram})"
-            if not condition:
-                return f"arraySum({values})"
-            return f"arraySum((k, v) -> v * ({condition}), mapKeys({histogram}), {values})"
+        def counted(histogram: str, condition: str) -> str:
+            return f"arraySum((k, v) -> v * ({condition}), mapKeys({histogram}), mapValues({histogram}))"
 
         def level(histogram: str, share: float) -> str:
             return (
@@ -115,14 +112,20 @@ class VersionHours:
             )"""
         counts = {
             "slow": counted("c_duration_hist", "k > b.slow_at"),
-            "timed": counted("c_duration_hist"),
+            "timed": "c_calls",
             "short": counted("c_output_tokens_hist", "k < b.short_at"),
             "long": counted("c_output_tokens_hist", "k > b.long_at"),
-            "counted": counted("c_output_tokens_hist"),
+            "counted": "c_output_calls",
         }
         # Counted row by row: all histograms of a version in one array cost many times that.
         lists = ", ".join(f"groupArray(toFloat64({sql})) AS {name}" for name, sql in counts.items())
-        rows = by_hour(_NAMES, {}, maps=("duration_hist", "output_tokens_hist"), where=self._chosen())
+        rows = by_hour(
+            _NAMES,
+            # As many as are in the histograms.
+            {"calls": "calls", "output_calls": "output_calls"},
+            maps=("duration_hist", "output_tokens_hist"),
+            where=self._chosen(),
+        )
         return f"""
             SELECT
                 {_NAMED}, groupArray(r.hour_s) AS hour_s, {lists},
@@ -154,21 +157,23 @@ class VersionHours:
         """
 
     def sketches(self) -> str:
-        """One row a version: `hour_s`, `n` (calls with a sketch), `groups` (64 counts of each hour)."""
+        """One row a version: `hour_s`, `n` (calls with a sketch), `groups` (64 counts of each hour).
+
+        An hour that is closed is as often in the lists as it has rows: they add up.
+        """
+        rows = by_hour(
+            _NAMES,
+            {"n": "sketched"},
+            arrays=("sketch_groups",),
+            where=f"{self._chosen()} AND sketched > 0",
+        )
         return f"""
             SELECT
-                prompt_name, prompt_version, groupArray(hour_s) AS hour_s, groupArray(c_n) AS n,
-                groupArrayArray(c_groups) AS groups
-            FROM (
-                SELECT
-                    prompt_name, prompt_version, toUInt32(hour) AS hour_s, toFloat64(sum(sketched)) AS c_n,
-                    CAST(sumForEach(sketch_groups), 'Array(UInt32)') AS c_groups
-                FROM {hours()}
-                WHERE {self._chosen()} AND sketched > 0
-                GROUP BY prompt_name, prompt_version, hour_s
-            )
-            GROUP BY prompt_name, prompt_version
-            ORDER BY sum(c_n) DESC, prompt_name, prompt_version
+                {_NAMED}, groupArray(r.hour_s) AS hour_s, groupArray(r.c_n) AS n,
+                groupArrayArray(r.c_sketch_groups) AS groups
+            FROM {rows} AS r
+            GROUP BY {_NAMED}
+            ORDER BY sum(r.c_n) DESC, {_NAMED}
             LIMIT {MAX_VERSIONS}
         """
 

@@ -58,6 +58,7 @@ def by_hour(
     sums: Mapping[str, str],
     *,
     maps: Sequence[str] = (),
+    arrays: Sequence[str] = (),
     of: str = "",
     where: str = "true",
 ) -> str:
@@ -71,6 +72,7 @@ def by_hour(
         keys: Names of columns, or SQL with a name.
         sums: SQL of each sum, a Float64, by name.
         maps: Names of columns that are maps of counts, likewise.
+        arrays: Names of columns that are lists of counts of one length.
         of: ARRAY JOIN of the rows.
         where: Which rows.
     """
@@ -78,12 +80,13 @@ def by_hour(
     key = ", ".join((*keys, "toUInt32(hour) AS hour_s"))
     floats = {name: f"toFloat64({sql})" for name, sql in sums.items()}
     rows = ", ".join(
-        f"{sql} AS c_{name}" for name, sql in (floats | dict(zip(maps, maps, strict=True))).items()
+        f"{sql} AS c_{name}" for name, sql in (floats | {name: name for name in (*maps, *arrays)}).items()
     )
     added = ", ".join(
         (
             *(f"sum({sql}) AS c_{name}" for name, sql in floats.items()),
             *(f"sumMap({name}) AS c_{name}" for name in maps),
+            *(f"CAST(sumForEach({name}), 'Array(UInt32)') AS c_{name}" for name in arrays),
         )
     )
     names = ", ".join(each.rpartition(" AS ")[2] for each in (*keys, "hour_s"))
