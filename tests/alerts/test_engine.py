@@ -18,9 +18,9 @@ from promptspan_server.alerts.memory import Evaluations, History, States
 from promptspan_server.alerts.notice import Notice
 from promptspan_server.alerts.rule_files import RuleBook, load_rules
 from promptspan_server.alerts.rules import ErrorRule, FlagRule, LossRule, Policy
-from promptspan_server.alerts.texts import measure
+from promptspan_server.alerts.texts import alert_text, measure
 from promptspan_server.cli.app import invoke
-from promptspan_server.queries.alerts import Watch
+from promptspan_server.queries.alerts import Alerts, Watch
 from promptspan_server.queries.connection import Store, StoreUnreachable, parse_dsn
 from queries.live_store import LiveStore, running_store
 
@@ -124,6 +124,38 @@ def test_two_evaluators_tell_once_and_a_restart_goes_on(live: LiveStore, store: 
         ("pending", "firing"),
         ("inactive", "pending"),
     ]
+
+
+def test_an_alert_names_who_answers_for_its_prompt_and_keeps_the_name(live: LiveStore, store: Store) -> None:
+    def template(owner: str, seen: datetime) -> None:
+        live.insert(
+            "prompt_templates",
+            {
+                "prompt_name": "owned",
+                "prompt_version": "7",
+                "template_hash": owner,
+                "template": "",
+                "owner": owner,
+                "description": "",
+                "first_seen": seen,
+                "last_seen": seen,
+            },
+        )
+
+    outage(live, "owned", NOW + timedelta(minutes=4), minutes=24)
+    template("support-tools", NOW - timedelta(days=1))
+    rule = failing("owned", every="15s")
+    Evaluator(Store(store.dsn), book(rule), destinations=["pager"], name="a").evaluate_at(NOW)
+    template("others", NOW)
+    Evaluator(Store(store.dsn), book(rule), destinations=["pager"], name="b").evaluate_at(
+        NOW + timedelta(minutes=3)
+    )
+    (notice,) = notices(live, "owned")
+    assert [alert.owner for alert in notice.alerts] == ["support-tools"]
+    assert "owner: support-tools" in alert_text(notice.alerts[0])
+    rows = [each for each in store.ask(Alerts(firing_only=True)).rows if each.rule == "owned"]
+    assert {each.owner for each in rows} == {"support-tools"}
+    assert alerts(store, "owned")["page"].context["owner"] == "support-tools"
 
 
 def test_a_kill_before_the_notice_is_written_tells_it_once_all_the_same(

@@ -37,6 +37,7 @@ ROW = AlertRow(
     runbook="",
     acked_by="",
     ack_comment="",
+    owner="",
 )
 
 

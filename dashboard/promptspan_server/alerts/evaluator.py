@@ -29,10 +29,11 @@ from promptspan_server.alerts.rules import BlindRule
 from promptspan_server.alerts.shares import BAD, GOOD
 from promptspan_server.alerts.silences import muted_by
 from promptspan_server.alerts.states import advance, fingerprint, first_state, look_away, without_rule
+from promptspan_server.queries.alert_facts import OWNERS
 from promptspan_server.queries.connection import QueryFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from promptspan_server.alerts.reading import BudgetsAt, Watched
     from promptspan_server.alerts.rule_files import RuleBook
@@ -200,11 +201,23 @@ class Evaluator:
             ]
         else:
             outcome, detail, series = found.outcome, found.detail, found.series
-            after = list(_advanced(rule, at, states, found))
+            after = list(_advanced(rule, at, states, found, self._owners(found)))
         elapsed_ms = (time.perf_counter() - began) * 1000
         return self._report(
             rule, at, last, (outcome, detail, series), after=after, elapsed_ms=elapsed_ms
         ), after
+
+    def _owners(self, found: Evaluation) -> Mapping[str, str]:
+        """Who answers for the prompts of what is wrong."""
+        labels = [dict(each.labels) for each in found.readings if each.level == BAD]
+        prompts = sorted({each["prompt_name"] for each in labels if each.get("prompt_name")})
+        if not prompts:
+            return {}
+        try:
+            named = self._asking.table(OWNERS, {"prompts": prompts})
+        except QueryFailed:
+            return {}  # an alert without a name is better than none
+        return {str(row["prompt_name"]): str(row["named"]) for row in named.to_pylist()}
 
     def _judge_blindness(
         self, rule: BlindRule, at: datetime, states: Sequence[State], known: dict[str, Evaluated]
@@ -234,7 +247,7 @@ class Evaluator:
             for state in states
             if dict(state.labels).get("watched") not in wrong
         ]
-        after = list(_advanced(rule, at, states, Evaluation(tuple(readings), len(known))))
+        after = list(_advanced(rule, at, states, Evaluation(tuple(readings), len(known)), {}))
         return self._report(
             rule, at, known.get(rule.name), ("ok", "", len(known)), after=after, elapsed_ms=0.0
         ), after
@@ -311,14 +324,20 @@ class Evaluator:
         return len(outgoing)
 
 
-def _advanced(rule: Rule, at: datetime, states: Sequence[State], found: Evaluation) -> Iterable[State]:
+def _advanced(
+    rule: Rule, at: datetime, states: Sequence[State], found: Evaluation, owners: Mapping[str, str]
+) -> Iterable[State]:
     by_print = {state.fingerprint: state for state in states}
     for reading in found.readings:
         name = fingerprint(rule.name, reading.severity, reading.labels)
         state = by_print.get(name)
         if state is None and reading.level != BAD:
             continue
-        yield advance(state or first_state(rule.name, reading.severity, reading.labels), reading, rule, at)
+        before = state or first_state(rule.name, reading.severity, reading.labels)
+        after = advance(before, reading, rule, at)
+        # Who was named first stays, as it is part of what receivers know the alert by.
+        owner = before.context.get("owner") or owners.get(dict(reading.labels).get("prompt_name", ""), "")
+        yield replace(after, context={**after.context, "owner": owner}) if owner else after
 
 
 def _revision(at: datetime, before: int) -> int:

@@ -33,6 +33,7 @@ class Alert:
         description: More lines.
         runbook: Address of what to do about it.
         url: Address of its incident page.
+        owner: Who answers for the prompt that it is about, empty if nobody is named.
     """
 
     fingerprint: str
@@ -49,6 +50,7 @@ class Alert:
     description: str = ""
     runbook: str | None = None
     url: str | None = None
+    owner: str = ""
 
     @property
     def resolved(self) -> bool:

@@ -188,4 +188,5 @@ def _alert(state: State, url: str | None, runbook: str | None) -> Alert:
         description=state.description,
         runbook=runbook,
         url=url,
+        owner=state.context.get("owner", ""),
     )

@@ -83,6 +83,7 @@ def cleaned_alert(alert: Alert) -> Alert:
         description=_plain(alert.description),
         url=alert.url if is_web(alert.url) else None,
         runbook=alert.runbook if is_web(alert.runbook) else None,
+        owner=_line(alert.owner),
     )
 
 

@@ -31,6 +31,14 @@ ARRIVALS = f"""
     ORDER BY lag_s DESC, service LIMIT 1000
 """
 
+# Who answers for prompts, by the newest template that names somebody.
+OWNERS = """
+    SELECT prompt_name, argMax(owner, last_seen) AS named
+    FROM prompt_templates
+    WHERE prompt_name IN {prompts:Array(String)} AND owner != ''
+    GROUP BY prompt_name LIMIT 10000
+"""
+
 # What SDK processes that reported in a time say they lost.
 LOST = f"""
     SELECT service, toUInt64(sum(emitted_)) AS emitted, toUInt64(sum(arraySum(mapValues(dropped_)))) AS lost

@@ -50,6 +50,7 @@ class AlertRow:
         runbook: Address of what to do, empty without one.
         acked_by: Who is on it, empty if nobody said so for this firing.
         ack_comment: What they said.
+        owner: Who answers for the prompt that it is about, empty if nobody is named.
     """
 
     fingerprint: str
@@ -71,6 +72,7 @@ class AlertRow:
     runbook: str
     acked_by: str
     ack_comment: str
+    owner: str
 
     @property
     def fires(self) -> bool:
@@ -106,7 +108,7 @@ class Alerts(Query[AlertRow]):
                 s.unit, s.summary, s.description,
                 {_micros_or_none("s.active_since")}, {_micros_or_none("s.starts_at")},
                 {_micros_or_none("s.ends_at")}, {_micros("s.evaluated_at")},
-                JSONExtractString(e.definition, 'runbook'), a.author, a.comment
+                JSONExtractString(e.definition, 'runbook'), a.author, a.comment, s.context['owner']
             FROM (SELECT * FROM alert_states FINAL WHERE {only if not self.fingerprint else _ONE}) AS s
             LEFT JOIN (SELECT rule, kind, definition FROM alert_evaluations FINAL) AS e ON e.rule = s.rule
             LEFT JOIN
@@ -127,7 +129,9 @@ class Alerts(Query[AlertRow]):
         """See `Query.row`."""
         about: dict[str, Any] = dict(zip(_ABOUT, values[: len(_ABOUT)], strict=True))
         about["labels"] = dict(about["labels"])
-        active_since, starts_at, ends_at, evaluated_at, runbook, author, comment = values[len(_ABOUT) :]
+        active_since, starts_at, ends_at, evaluated_at, runbook, author, comment, owner = values[
+            len(_ABOUT) :
+        ]
         return AlertRow(
             **about,
             active_since=from_micros_or_none(active_since),
@@ -137,6 +141,7 @@ class Alerts(Query[AlertRow]):
             runbook=runbook,
             acked_by=author,
             ack_comment=comment,
+            owner=owner,
         )
 
 

@@ -66,6 +66,8 @@ class Alertmanager:
         clean = cleaned_alert(alert)
         labels = label_names(clean.labels)
         labels |= {"alertname": clean.rule or "unnamed", "severity": clean.severity, _ID: alert.fingerprint}
+        # A label, as routes look at those. It stays as it is while the alert fires.
+        labels.setdefault("owner", clean.owner)
         annotations = {"summary": clean.summary, "description": alert_text(alert)}
         if clean.runbook:
             annotations["runbook_url"] = clean.runbook

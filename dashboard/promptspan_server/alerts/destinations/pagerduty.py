@@ -87,6 +87,7 @@ def event(alert: Alert, routing_key: str) -> dict[str, Any]:
                 "value": texts.measure(clean.value, clean.unit),
                 "threshold": None if clean.threshold is None else texts.measure(clean.threshold, clean.unit),
                 "description": clean.description,
+                **({"owner": clean.owner} if clean.owner else {}),
             },
         },
     }

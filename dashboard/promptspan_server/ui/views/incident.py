@@ -60,8 +60,10 @@ def _draw(incident: Incident, asked_at_s: float) -> None:
     with notes:
         if alert.acked_by:
             st.text(f"{alert.acked_by} is on it. {alert.ack_comment}".strip())
-        if alert.summary or alert.description:
-            st.text("\n".join(part for part in (alert.summary, alert.description) if part))
+        owner = f"{alert.owner} answers for {alert.labels.get('prompt_name', 'it')}." if alert.owner else ""
+        said = [part for part in (alert.summary, alert.description, owner) if part]
+        if said:
+            st.text("\n".join(said))
         parts = [
             f"**{wording.moment(incident.during.start)} \u2013 {wording.moment(incident.during.end)} UTC**",
             alert.severity,
