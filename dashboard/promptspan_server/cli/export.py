@@ -80,7 +80,8 @@ def _said(written: "Exported", output: Path) -> list[str]:
             f" {written.uncharged_file} ({share:.1%} of calls have one)"
         )
     if written.open_hours:
-        lines.append(f"  {written.open_hours} hours may still change: calls came for them a moment ago")
+        of = "an hour" if written.open_hours == 1 else f"{written.open_hours} hours"
+        lines.append(f"  {of} of it may still change: calls came a moment ago")
     return lines
 
 
