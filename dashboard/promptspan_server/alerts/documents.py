@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from promptspan_server.pricing.yaml_file import SafeUniqueLoader
+from promptspan_server.pricing.yaml_file import SafeUniqueLoader, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -55,7 +53,7 @@ def parse_document(text: str, model: type[Model], name: str) -> Model:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
         lines = [
-            f"{name}:{_line(root, each['loc'])}: {_path(each['loc'])}{_message(each, model)}"
+            f"{name}:{_line(root, each['loc'])}: {_path(each['loc'])}{reason(each, model)}"
             for each in error.errors(include_input=False, include_url=False)
         ]
         raise DocumentError("\n".join(dict.fromkeys(lines))) from error
@@ -82,18 +80,3 @@ def _line(root: yaml.Node | None, path: Sequence[int | str]) -> int:
 
 def _path(path: Sequence[int | str]) -> str:
     return f"{'.'.join(map(str, path))}: " if path else ""
-
-
-def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
-    if error["type"] == "extra_forbidden":
-        meant = get_close_matches(str(error["loc"][-1]), _fields(model), n=1)
-        return "there is no such field" + (f"; {meant[0]} is one" if meant else "")
-    return error["msg"].removeprefix("Value error, ")
-
-
-def _fields(model: type[BaseModel]) -> list[str]:
-    """The names of the fields of a model and of all that are in it."""
-    schema = model.model_json_schema(by_alias=True)
-    return sorted(
-        {name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})}
-    )

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from promptspan_server.analysis.metrics import Metric, named
-from promptspan_server.pricing.yaml_file import SafeUniqueLoader
+from promptspan_server.pricing.yaml_file import SafeUniqueLoader, reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +98,7 @@ def read_guardrails(path: Path) -> tuple[Metric, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        raise GuardrailError(f"{path}: {where or 'the file'}: {reason}") from error
+        raise GuardrailError(f"{path}: {where or 'the file'}: {reason(first, Guardrails)}") from error
     metrics = tuple(rule.as_metric() for rule in rules.guardrails)
     names = [metric.name for metric in metrics]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -171,7 +171,9 @@ def diff(
     first = last - 1 if earlier is None else earlier
     if not 1 <= first < last:
         raise CommandError(
-            f"{month} has {last} revisions: --from has to be before --to (there is 1 to {last})"
+            f"{month} has one revision: there is nothing to compare it with"
+            if last == 1
+            else f"{month}: --from has to be before --to (there is 1 to {last})"
         )
     with _said():
         rules = frozen_basis(store, chain[first - 1]).allocation, frozen_basis(store, chain[-1]).allocation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
@@ -10,6 +11,8 @@ from yaml.composer import Composer, ComposerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -39,7 +42,23 @@ def parse_yaml(model: type[Model], text: str, name: str, error: type[ValueError]
     except ValidationError as wrong:
         first = wrong.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise error(f"{name}:{_line(node, first['loc'])}: {field}: {first['msg']}") from wrong
+        raise error(f"{name}:{_line(node, first['loc'])}: {field}: {reason(first, model)}") from wrong
+
+
+def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """Say what is wrong with a field; of one that does not exist, which one may be meant."""
+    if error["type"] == "extra_forbidden":
+        meant = get_close_matches(str(error["loc"][-1]), _fields(model), n=1)
+        return "there is no such field" + (f"; {meant[0]} is one" if meant else "")
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _fields(model: type[BaseModel]) -> list[str]:
+    """The names of the fields of a model and of all that are in it."""
+    schema = model.model_json_schema(by_alias=True)
+    return sorted(
+        {name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})}
+    )
 
 
 class UniqueKeys(Composer):

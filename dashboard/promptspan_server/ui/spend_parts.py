@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from promptspan_server.finance.other_book import read_other_book
 from promptspan_server.finance.outcomes import Avoidable, Outcomes, Users
 from promptspan_server.finance.spend_table import groups_part, unknown_part
 from promptspan_server.finance.spend_table import unknown as unknown_costs
 from promptspan_server.finance.unit_cost import unit_cost_part, unit_costs
 from promptspan_server.finance.waste import of_the_calls, waste_part
 from promptspan_server.finance.what_if import PricesOf, what_if
+from promptspan_server.pricing.book import build_book
+from promptspan_server.pricing.contracts import parse_contracts
+from promptspan_server.pricing.genai import read_package
 from promptspan_server.queries.price_book import PricesNow
 from promptspan_server.ui import cache, panels, wording
 from promptspan_server.ui.controls import choose
@@ -22,7 +27,8 @@ from promptspan_server.ui.table import Cell, Column, table
 from promptspan_server.ui.tiles import Note, Tile, tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
 
     from promptspan_server.finance.spend import Spend
     from promptspan_server.finance.table_files import Part
@@ -195,15 +201,69 @@ def waste(found: Spend, scope: Scope) -> Part:
     return waste_part(shown)
 
 
-def other_model(found: Spend) -> None:
-    """Draw what the same tokens would have cost on a model that the reader chooses."""
+def what_else(found: Spend, where: Sequence[tuple[str, str]]) -> None:
+    """Draw what the same tokens would have cost on another model, or by other prices."""
+    _other_model(found)
+    _other_prices(found, where)
+
+
+def _other_prices(found: Spend, where: Sequence[tuple[str, str]]) -> None:
+    file = st.file_uploader(
+        "By another price file, as promptspan prices import takes it (YAML)",
+        type=["yaml", "yml"],
+        key="prices",
+        help="Nothing is kept of it. Each call by the other book's price of its own day.",
+    )
+    if file is None:
+        return
+    content = file.getvalue()
+    try:
+        contracts = parse_contracts(content.decode(), file.name)
+    except UnicodeDecodeError:
+        st.text(f"{file.name} is no text")
+        return
+    except ValueError as error:
+        st.text(str(error))
+        return
+    key = f"other book {hashlib.sha256(content).hexdigest()} {found.range!r} {where!r}"
+    same, _ = cache.computed(
+        key,
+        lambda: read_other_book(cache, found.range, build_book(read_package(), contracts), where),
+    )
+    _difference("By that file, USD", same.usd, same.other_usd, calls=same.calls, key="other_prices")
+    said = [f"Left out, {reason}: {wording.exact(calls)} calls." for reason, calls in same.left_out.items()]
+    if same.gained:
+        said.append(
+            f"{wording.exact(same.gained)} calls without a price would have one:"
+            f" {wording.usd(same.gained_usd)} more."
+        )
+    if same.unknown:
+        said.append(f"{wording.exact(same.unknown)} calls have no known cost by either.")
+    if said:
+        st.text("\n".join(said))
+
+
+def _difference(title: str, usd: Decimal, other_usd: Decimal, *, calls: int, key: str) -> None:
+    tiles(
+        [
+            Tile("As it was, USD", wording.usd(usd), [Note(f"{wording.exact(calls)} priced calls")]),
+            Tile(title, wording.usd(other_usd), [Note("the same tokens")]),
+            Tile(
+                "Difference, USD",
+                signed(other_usd - usd),
+                [Note(wording.change(float(other_usd), float(usd)) or "")],
+            ),
+        ],
+        key=key,
+    )
+
+
+def _other_model(found: Spend) -> None:
     prices = panels.shown(cache.ask_all(PricesNow())[0])
     offered = [row.price_id for row in prices.rows] if prices is not None else []
     chosen = choose("other", offered, "Choose a model", label="The same tokens on", wide=True)
     if chosen is None:
-        panels.quiet(
-            "At today's price of its standard tier. For another price book: promptspan prices diff FILE."
-        )
+        panels.quiet("At today's price of its standard tier.")
         return
     answer = panels.shown(cache.ask_all(PricesOf(chosen))[0])
     if answer is None:
@@ -217,21 +277,7 @@ def other_model(found: Spend) -> None:
             f"Unknown: it has no price for {', '.join(same.missing)} tokens, which these calls used."
         )
         return
-    change = same.other_usd - same.usd
-    tiles(
-        [
-            Tile(
-                "As it was, USD", wording.usd(same.usd), [Note(f"{wording.exact(same.calls)} priced calls")]
-            ),
-            Tile("On that model, USD", wording.usd(same.other_usd), [Note("the same tokens")]),
-            Tile(
-                "Difference, USD",
-                signed(change),
-                [Note(wording.change(float(same.other_usd), float(same.usd)) or "")],
-            ),
-        ],
-        key="other_numbers",
-    )
+    _difference("On that model, USD", same.usd, same.other_usd, calls=same.calls, key="other_numbers")
     panels.quiet(
         "Another model cuts text into other tokens and answers at another length: this compares prices, "
         "not models."

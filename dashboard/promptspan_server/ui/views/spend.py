@@ -95,7 +95,7 @@ def _content(whole: TimeRange, now: datetime, by: str, narrowed: Filter, allocat
         _days(Scope(current, narrowed))
     if burns:
         spend_panels.budgets(burns)
-    spend_parts.downloads(found, _parts(found, Scope(current, narrowed), asked_at_s))
+    spend_parts.downloads(found, _parts(found, Scope(current, narrowed), asked_at_s, where))
 
 
 def _spend(
@@ -123,7 +123,7 @@ def _spend(
     return found(None)
 
 
-def _parts(found: Spend, scope: Scope, asked_at_s: float) -> Part | None:
+def _parts(found: Spend, scope: Scope, asked_at_s: float, where: Sequence[tuple[str, str]]) -> Part | None:
     shown: Part | None = None
     parts = st.tabs(_PARTS, key="part", on_change="rerun", bind="query-params")
     draw = (
@@ -131,7 +131,7 @@ def _parts(found: Spend, scope: Scope, asked_at_s: float) -> Part | None:
         lambda: spend_parts.unknown(found, asked_at_s),
         lambda: spend_parts.unit_cost(found, scope),
         lambda: spend_parts.waste(found, scope),
-        lambda: spend_parts.other_model(found),
+        lambda: spend_parts.what_else(found, where),
     )
     for part, drawn in zip(parts, draw, strict=True):
         # Only what is looked at is asked for: some of it reads every call of the month.
