@@ -89,6 +89,30 @@ def test_a_contracted_rate_is_net_of_discounts_and_keeps_the_list_price_beside_i
     assert listed == [(Decimal("2.5"), Decimal(10))]
 
 
+def test_a_rate_is_for_the_standard_tier_by_whatever_name_the_provider_calls_it(store: Executor) -> None:
+    """OpenAI's answers say `default`, which has no price of its own; `priority` has."""
+    import_prices(
+        store, "rates: [{provider: openai, model: gpt-4o-mini, usd_per_mtok: {input: 1, output: 2}}]"
+    )
+    calls = [
+        Call(request_model="gpt-4o-mini", service_tier=tier, input_tokens=10**6, output_tokens=0)
+        for tier in ("", "default", "auto", "priority")
+    ]
+    assert _costs(store, *calls) == [Decimal(1), Decimal(1), Decimal(1), Decimal("0.25")]
+
+
+def test_a_rate_for_a_tier_of_its_own_holds_for_that_tier_alone(store: Executor) -> None:
+    import_prices(
+        store,
+        "rates: [{provider: openai, model: gpt-4o-mini, tier: default, usd_per_mtok: {input: 1, output: 2}}]",
+    )
+    calls = [
+        Call(request_model="gpt-4o-mini", service_tier=tier, input_tokens=10**6, output_tokens=0)
+        for tier in ("", "default")
+    ]
+    assert _costs(store, *calls) == [Decimal("0.15"), Decimal(1)]
+
+
 def test_a_rate_for_a_model_that_no_book_has_defines_it(store: Executor) -> None:
     import_prices(
         store,

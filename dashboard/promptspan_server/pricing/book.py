@@ -84,28 +84,29 @@ def _tier_rates(model: PricedModel, contracts: Contracts, tenant: str) -> Iterat
     thresholds = frozenset(
         rate.input_above for rate in contracts.rates if rate in entries and rate.input_above
     )
-    standard: list[Rate] = []
-    for tier in ("", *sorted({*model.tiers, *own_tiers} - {""})):
 
-        def contracted(moment: datetime, input_tokens: int, public: Prices, tier: str = tier) -> Prices:
+    def rows(tier: str, *, own: bool) -> list[Rate]:
+        def contracted(moment: datetime, input_tokens: int, public: Prices) -> Prices:
             return contracts.prices(
                 model, public, tenant=tenant, tier=tier, moment=moment, input_tokens=input_tokens
             )
 
-        rows = tabulate(
+        return tabulate(
             model,
             tier,
             tenant,
-            contracted=contracted if entries else None,
+            contracted=contracted if own and entries else None,
             extra_dates=dates,
             extra_thresholds=thresholds,
         )
-        if not tier:
-            standard = rows
-        elif [replace(row, tier="") for row in rows] == standard:
-            # A tier without prices of its own is the standard tier, also for names.
-            continue
-        yield from rows
+
+    public = rows("", own=False)
+    yield from rows("", own=True)
+    for tier in sorted({*model.tiers, *own_tiers} - {""}):
+        # A tier without prices of its own, public ones or the user's, is the standard tier: for names, and
+        # for what was agreed on the standard tier. OpenAI calls that "default" in every answer.
+        if tier in own_tiers or [replace(row, tier="") for row in rows(tier, own=False)] != public:
+            yield from rows(tier, own=True)
 
 
 def _own_models(package: Package, contracts: Contracts) -> Iterator[PricedModel]:
