@@ -14,12 +14,16 @@ from promptspan_server.finance.ledger import month
 from promptspan_server.finance.reconcile import compare, read_ledger
 from promptspan_server.finance.reconciled import Invoice, keep, report
 from promptspan_server.store.executor import ClientExecutor
+from promptspan_server.ui import close_actions
 from promptspan_server.ui.close_panels import _file  # pyright: ignore[reportPrivateUsage]
 from ui.looking import healthy, marked_up, numbers, open_page, tables, words
 from ui.seed import HOSTILE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from streamlit.testing.v1 import AppTest
+    from streamlit.testing.v1.element_tree import Button
 
     from queries.live_store import LiveStore
 
@@ -83,6 +87,49 @@ def test_a_ledger_that_has_moved_since_is_said(closed: LiveStore, full: LiveStor
     fill(full, full.call(at("2025-04", 4), feature="inbox"))
     app = healthy(open_page("close", {"month": "2025-04"}))
     assert "The ledger has moved by +$0.00021 since: promptspan close 2025-04 --revise." in words(app)
+    app = healthy(button(app, "Revise 2025-04").click().run())
+    assert "revision 2 of 2." in words(app)
+    assert "The ledger has moved" not in words(app)
+
+
+def test_a_month_is_closed_from_its_page_or_it_is_said_why_not(
+    full: LiveStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rates = tmp_path / "ours.yaml"
+    rates.write_text("currency: EUR\nrates: {2024-06: 0.5}")
+    monkeypatch.setenv("PROMPTSPAN_RATES", str(rates))
+    fill(
+        full,
+        full.call(at("2024-06", 3), feature="inbox"),
+        full.call(at("2024-06", 3), request_model="nobody-knows", response_model="nobody-knows"),
+    )
+    app = open_page("close", {"month": "2024-06"})
+    app = button(app, "Close 2024-06").click().run()
+    assert "has usage without a price" in words(app)
+    assert not revisions(full.reader, month("2024-06").start)
+    app.checkbox[0].check()
+    app = healthy(button(app, "Close 2024-06").click().run())
+    assert "revision 1 of 1." in words(app)
+    (frozen,) = revisions(full.reader, month("2024-06").start)
+    assert frozen.currency == "EUR"
+
+
+def test_a_dashboard_that_may_not_write_shows_the_command_alone(
+    full: LiveStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(_variable: str) -> None:
+        return None
+
+    monkeypatch.setattr(close_actions, "writer", nobody)
+    app = healthy(open_page("close", {"month": "2024-09"}))
+    assert not [each for each in app.button if each.label == "Close 2024-09"]
+    assert "promptspan close 2024-09 --output 2024-09.zip" in words(app)
+
+
+def button(app: AppTest, label: str) -> Button:
+    """Return the button with a label."""
+    (found,) = [each for each in app.button if each.label == label]
+    return found
 
 
 def test_an_open_month_and_a_wrong_address_say_what_to_do(full: LiveStore) -> None:

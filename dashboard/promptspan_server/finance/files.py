@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from promptspan_server.finance.allocation import Allocation, AllocationError, parse_allocation
 from promptspan_server.finance.budgets import BudgetError, Budgets, parse_budgets
+from promptspan_server.finance.closed import ALLOCATION_FILE, RATES_FILE
 from promptspan_server.finance.currency import ExchangeRates, RatesError, parse_rates
 
 if TYPE_CHECKING:
@@ -45,6 +46,25 @@ def load_rates(path: Path | None = None) -> ExchangeRates | None:
         RatesError: The file cannot be read or taken.
     """
     return _load(path, RATES_VARIABLE, parse_rates, RatesError)
+
+
+def basis_texts() -> dict[str, str]:
+    """Read what a close freezes beside the ledger, by the names that it has there: rules and rates, if any.
+
+    Raises:
+        AllocationError: The rules cannot be read or taken.
+        RatesError: The exchange rates cannot be read or taken.
+    """
+    texts: dict[str, str] = {}
+    rules, rates = os.environ.get(ALLOCATION_VARIABLE, ""), os.environ.get(RATES_VARIABLE, "")
+    if rules:
+        load_allocation()
+        texts[ALLOCATION_FILE] = Path(rules).read_text(encoding="utf-8")
+    if rates:
+        load_rates()
+        ending = ".csv" if rates.lower().endswith(".csv") else ".yaml"
+        texts[RATES_FILE + ending] = Path(rates).read_text(encoding="utf-8")
+    return texts
 
 
 def _load(

@@ -1,12 +1,10 @@
 """What people say to an alert from its page: I am on it; be quiet until then.
 
-The dashboard reads as a reader. To write it needs another user of the same store: the local store's own, or
-the one of `PROMPTSPAN_ALERTS_URL`. Without one it shows the command instead.
+Written as the user of `PROMPTSPAN_ALERTS_URL` (see `writing`); without one the command is shown instead.
 """
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -16,13 +14,15 @@ import streamlit as st
 
 from promptspan_server.alerts import memory
 from promptspan_server.alerts.silences import Ack, Silence, new_id
-from promptspan_server.queries.connection import InvalidDsn, QueryFailed, Store, StoreUnreachable, parse_dsn
-from promptspan_server.ui import cache, wording
+from promptspan_server.queries.connection import QueryFailed, StoreUnreachable
+from promptspan_server.ui import wording
+from promptspan_server.ui.writing import writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from promptspan_server.queries.alerts import AlertRow
+    from promptspan_server.queries.connection import Store
 
 WRITER_VARIABLE = "PROMPTSPAN_ALERTS_URL"
 _LENGTHS = {
@@ -32,29 +32,11 @@ _LENGTHS = {
     "1 day": timedelta(days=1),
     "7 days": timedelta(days=7),
 }
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-@st.cache_resource(show_spinner=False)
-def writer() -> Store | None:
-    """Return the store as a user who may write; None where nobody is configured."""
-    given = os.environ.get(WRITER_VARIABLE, "")
-    if given:
-        try:
-            return Store(parse_dsn(given))
-        except InvalidDsn as error:
-            raise StoreUnreachable(
-                WRITER_VARIABLE, f"is not a store: {error}", "set it right and start again"
-            ) from error
-    dsn = cache.store().dsn
-    if dsn.host in _LOOPBACK and dsn.user == "reader":
-        return Store(replace(dsn, user="default"))
-    return None
 
 
 def draw(alert: AlertRow) -> None:
     """Draw the choices for one alert."""
-    if writer() is None:
+    if writer(WRITER_VARIABLE) is None:
         st.text(f"This dashboard only reads. Set {WRITER_VARIABLE} for it, or say it on the command line:")
         print_ = shlex.quote(alert.fingerprint)
         st.code(
@@ -131,7 +113,7 @@ def _author(key: str) -> str:
 
 
 def _write(write: Callable[[Store], None], said: str) -> None:
-    store = writer()
+    store = writer(WRITER_VARIABLE)
     if store is None:
         return
     try:

@@ -14,6 +14,7 @@ from promptspan_server.ui import alert_actions, cache, links, panels, wording
 from promptspan_server.ui.frame import refreshing
 from promptspan_server.ui.incident import about
 from promptspan_server.ui.table import Cell, Column, table
+from promptspan_server.ui.writing import writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -187,7 +188,7 @@ def _silences(rows: Sequence[SilenceRow]) -> None:
         )
     else:
         panels.quiet("Nothing is silenced.")
-    if rows and alert_actions.writer() is not None:
+    if rows and writer(alert_actions.WRITER_VARIABLE) is not None:
         _end_one(rows)
 
 

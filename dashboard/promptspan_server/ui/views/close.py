@@ -12,7 +12,7 @@ from promptspan_server.finance.closed import Revisions, frozen_basis
 from promptspan_server.finance.ledger import Ledger, LedgerTooLarge, month
 from promptspan_server.finance.reconciled import Reconciliations
 from promptspan_server.queries.connection import QueryFailed
-from promptspan_server.ui import cache, close_panels, panels
+from promptspan_server.ui import cache, close_actions, close_panels, panels
 from promptspan_server.ui.controls import choose, current_window
 from promptspan_server.ui.frame import opening
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from promptspan_server.queries.scope import TimeRange
 
 _DIMENSIONS = ("feature", "model")
+_MONTHS = 24
 
 
 def show() -> None:
@@ -34,9 +35,9 @@ def show() -> None:
     if answer is None:
         return
     found: Sequence[Revision] = answer.rows
-    last = _month_before(datetime.now(timezone.utc))
-    names = sorted({one.name for one in found} | {last}, reverse=True)
-    newest = max((one.name for one in found), default=last)
+    over = _months_before(datetime.now(timezone.utc))
+    names = sorted({one.name for one in found} | set(over), reverse=True)
+    newest = max((one.name for one in found), default=over[0])
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
         name = choose("month", names, newest, label="Month (UTC)") or newest
         of_month = [one for one in found if one.name == name]
@@ -49,7 +50,7 @@ def show() -> None:
         st.text(str(error))
         return
     if not of_month:
-        _open(name)
+        _open(name, time_range)
         return
     if rev is not None and rev not in numbers:
         st.warning("The address asks for a revision that does not exist; this is the latest.")
@@ -79,6 +80,10 @@ def _closed(time_range: TimeRange, found: Sequence[Revision], number: int) -> No
     if bills is not None:
         close_panels.reconciliation(bills.rows, bills.asked_at_s, shown.name)
     close_panels.files(shown)
+    if moved:
+        with st.container(border=True, key="revise"):
+            st.markdown("**The ledger has moved since.** A revision freezes the difference, and why.")
+            close_actions.draw(shown.name, time_range, revise=True)
 
 
 def _adjustments(time_range: TimeRange, chain: Sequence[Revision]) -> None:
@@ -100,7 +105,7 @@ def _adjustments(time_range: TimeRange, chain: Sequence[Revision]) -> None:
     close_panels.adjustments(parts, chain[-1].number, asked_at_s)
 
 
-def _open(name: str) -> None:
+def _open(name: str, time_range: TimeRange) -> None:
     with st.container(border=True, key="not_closed"):
         st.markdown("**This month is not closed.** Closing freezes its ledger, prices, rules and rates.")
         st.code(
@@ -108,7 +113,13 @@ def _open(name: str) -> None:
             f"promptspan close {name} --output {name}.zip",
             language="bash",
         )
+        close_actions.draw(name, time_range)
 
 
-def _month_before(moment: datetime) -> str:
-    return f"{moment.replace(day=1) - timedelta(days=1):%Y-%m}"
+def _months_before(moment: datetime) -> list[str]:
+    """The months of two years that are over, the newest first."""
+    found: list[str] = []
+    for _ in range(_MONTHS):
+        moment = moment.replace(day=1) - timedelta(days=1)
+        found.append(f"{moment:%Y-%m}")
+    return found
