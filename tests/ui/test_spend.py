@@ -147,6 +147,7 @@ def test_the_same_tokens_by_another_price_file(booked: LiveStore) -> None:
     file = "rates:\n  - {provider: openai, model: gpt-4o-mini, usd_per_mtok: {input: 1, output: 2}}\n"
     app.file_uploader(key="prices").upload("ours.yaml", file.encode()).run()
     assert "calls have no known cost by either" in words(healthy(app))
+    assert "**Download** \u201cWhat if\u201d:" in words(app)
     shown = numbers(app)
     assert usd(shown["By that file, USD"]["value"]) > usd(shown["As it was, USD"]["value"])
     app.file_uploader(key="prices").upload("ours.yaml", b"rats: []").run()

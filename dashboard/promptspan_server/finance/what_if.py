@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from promptspan_server.finance.ledger import TOKENS, dollars, nanos
+from promptspan_server.finance.table_files import Part, Table
 from promptspan_server.pricing.meters import METER_NAMES
 from promptspan_server.queries.query import Query
 
@@ -110,3 +111,16 @@ def what_if(rows: Iterable[LedgerRow], price: PriceNow) -> WhatIf:
     for number, usd in zip(tokens, price.usd_per_mtok, strict=True):
         other += number * Fraction(usd or 0) * 1000
     return WhatIf(calls, dollars(nano), None if missing else dollars(round(other)), missing)
+
+
+def what_if_part(found: Sequence[tuple[str, int, Decimal, Decimal]]) -> Part:
+    """Return comparisons as a table: on or by what, priced calls, USD as it was and then, the difference."""
+    columns = {
+        "instead": "text",
+        "calls": "count",
+        "cost_usd": "quantity",
+        "other_usd": "quantity",
+        "difference_usd": "quantity",
+    }
+    rows = [(name, calls, usd, other, other - usd) for name, calls, usd, other in found]
+    return Part(Table("What if", columns), rows)

@@ -15,7 +15,7 @@ from promptspan_server.finance.spend_table import groups_part, unknown_part
 from promptspan_server.finance.spend_table import unknown as unknown_costs
 from promptspan_server.finance.unit_cost import unit_cost_part, unit_costs
 from promptspan_server.finance.waste import of_the_calls, waste_part
-from promptspan_server.finance.what_if import PricesOf, what_if
+from promptspan_server.finance.what_if import PricesOf, what_if, what_if_part
 from promptspan_server.pricing.book import build_book
 from promptspan_server.pricing.contracts import parse_contracts
 from promptspan_server.pricing.genai import read_package
@@ -201,13 +201,16 @@ def waste(found: Spend, scope: Scope) -> Part:
     return waste_part(shown)
 
 
-def what_else(found: Spend, where: Sequence[tuple[str, str]]) -> None:
-    """Draw what the same tokens would have cost on another model, or by other prices."""
-    _other_model(found)
-    _other_prices(found, where)
+_Instead = tuple[str, int, "Decimal", "Decimal"]
 
 
-def _other_prices(found: Spend, where: Sequence[tuple[str, str]]) -> None:
+def what_else(found: Spend, where: Sequence[tuple[str, str]]) -> Part | None:
+    """Draw what the same tokens would have cost on another model, or by other prices; return a table."""
+    shown = [each for each in (_other_model(found), _other_prices(found, where)) if each is not None]
+    return what_if_part(shown) if shown else None
+
+
+def _other_prices(found: Spend, where: Sequence[tuple[str, str]]) -> _Instead | None:
     file = st.file_uploader(
         "By another price file, as promptspan prices import takes it (YAML)",
         type=["yaml", "yml"],
@@ -215,16 +218,16 @@ def _other_prices(found: Spend, where: Sequence[tuple[str, str]]) -> None:
         help="Nothing is kept of it. Each call by the other book's price of its own day.",
     )
     if file is None:
-        return
+        return None
     content = file.getvalue()
     try:
         contracts = parse_contracts(content.decode(), file.name)
     except UnicodeDecodeError:
         st.text(f"{file.name} is no text")
-        return
+        return None
     except ValueError as error:
         st.text(str(error))
-        return
+        return None
     key = f"other book {hashlib.sha256(content).hexdigest()} {found.range!r} {where!r}"
     same, _ = cache.computed(
         key,
@@ -241,6 +244,7 @@ def _other_prices(found: Spend, where: Sequence[tuple[str, str]]) -> None:
         said.append(f"{wording.exact(same.unknown)} calls have no known cost by either.")
     if said:
         st.text("\n".join(said))
+    return f"by {same.version}", same.calls, same.usd, same.other_usd
 
 
 def _difference(title: str, usd: Decimal, other_usd: Decimal, *, calls: int, key: str) -> None:
@@ -258,30 +262,31 @@ def _difference(title: str, usd: Decimal, other_usd: Decimal, *, calls: int, key
     )
 
 
-def _other_model(found: Spend) -> None:
+def _other_model(found: Spend) -> _Instead | None:
     prices = panels.shown(cache.ask_all(PricesNow())[0])
     offered = [row.price_id for row in prices.rows] if prices is not None else []
     chosen = choose("other", offered, "Choose a model", label="The same tokens on", wide=True)
     if chosen is None:
         panels.quiet("At today's price of its standard tier.")
-        return
+        return None
     answer = panels.shown(cache.ask_all(PricesOf(chosen))[0])
     if answer is None:
-        return
+        return None
     if not answer.rows:
         panels.quiet("The price book has no such model.")
-        return
+        return None
     same = what_if(found.rows, answer.rows[0])
     if same.other_usd is None:
         panels.quiet(
             f"Unknown: it has no price for {', '.join(same.missing)} tokens, which these calls used."
         )
-        return
+        return None
     _difference("On that model, USD", same.usd, same.other_usd, calls=same.calls, key="other_numbers")
     panels.quiet(
         "Another model cuts text into other tokens and answers at another length: this compares prices, "
         "not models."
     )
+    return f"on {answer.rows[0].price_id}", same.calls, same.usd, same.other_usd
 
 
 def _waste_row(found: Spend, each: Waste) -> list[Cell]:
