@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
+HOUR = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
 REFUSES = re.compile(r"sorry|cannot|can't|unable|not appropriate|as an ai", re.IGNORECASE)
 
 
@@ -120,7 +121,7 @@ class Calls:
         rng = random.Random(11)
         tastes = [rng.gauss(0, 0.6) for _ in range(60)]
         busy = [rng.paretovariate(1.3) for _ in range(60)]
-        now = datetime.now(timezone.utc)
+        now = HOUR  # each call in the same hour for every prompt
 
         def row(since: timedelta, until: timedelta, *, rollout: bool) -> dict[str, Any]:
             user = rng.choices(range(60), busy)[0]

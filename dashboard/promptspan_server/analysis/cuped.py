@@ -22,6 +22,7 @@ import numpy as np
 from promptspan_server.analysis.arms import QUANTITIES, UNITS, Moments
 from promptspan_server.analysis.means import compare_means
 from promptspan_server.queries.before import UsersBefore
+from promptspan_server.queries.connection import QueryFailed
 from promptspan_server.queries.version_history import FirstCalls
 
 if TYPE_CHECKING:
@@ -111,10 +112,18 @@ def _users_differ(arms: Arms) -> bool:
 def read_before(store: Store, question: ArmsOf, arms: Arms) -> Arms:
     """Adjust what was read, where its users are known, differ, and were there before.
 
+    A question that fails, as one that takes too long does, leaves the comparison as it is without it.
+
     Raises:
         StoreUnreachable: No answer from the store.
-        QueryFailed: The store refused a question.
     """
+    try:
+        return _read_before(store, question, arms)
+    except QueryFailed:
+        return arms
+
+
+def _read_before(store: Store, question: ArmsOf, arms: Arms) -> Arms:
     calls = float(arms.calls.sum())
     if not (arms.clustered and arms.concurrent.any() and calls <= _MOST_CALLS and _users_differ(arms)):
         return arms
