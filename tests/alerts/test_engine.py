@@ -158,6 +158,19 @@ def test_an_alert_names_who_answers_for_its_prompt_and_keeps_the_name(live: Live
     assert alerts(store, "owned")["page"].context["owner"] == "support-tools"
 
 
+def test_an_alert_that_began_without_a_name_gets_none_while_it_fires(live: LiveStore, store: Store) -> None:
+    """Receivers would take it for another alert: the name is one of its labels there."""
+    outage(live, "unowned", NOW + timedelta(minutes=4), minutes=24)
+    rule = failing("unowned", every="15s")
+    Evaluator(Store(store.dsn), book(rule), destinations=[], name="a").evaluate_at(NOW)
+    assert alerts(store, "unowned")["page"].fires
+    template = {"prompt_version": "7", "template_hash": "h", "template": "", "description": ""}
+    seen = {"first_seen": NOW, "last_seen": NOW}
+    live.insert("prompt_templates", {"prompt_name": "unowned", "owner": "late", **template, **seen})
+    Evaluator(Store(store.dsn), book(rule), destinations=[], name="b").evaluate_at(NOW + timedelta(minutes=1))
+    assert "owner" not in alerts(store, "unowned")["page"].context
+
+
 def test_a_kill_before_the_notice_is_written_tells_it_once_all_the_same(
     live: LiveStore, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

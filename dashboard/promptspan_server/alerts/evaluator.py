@@ -201,15 +201,20 @@ class Evaluator:
             ]
         else:
             outcome, detail, series = found.outcome, found.detail, found.series
-            after = list(_advanced(rule, at, states, found, self._owners(found)))
+            after = list(_advanced(rule, at, states, found, self._owners(found, states)))
         elapsed_ms = (time.perf_counter() - began) * 1000
         return self._report(
             rule, at, last, (outcome, detail, series), after=after, elapsed_ms=elapsed_ms
         ), after
 
-    def _owners(self, found: Evaluation) -> Mapping[str, str]:
-        """Who answers for the prompts of what is wrong."""
-        labels = [dict(each.labels) for each in found.readings if each.level == BAD]
+    def _owners(self, found: Evaluation, states: Sequence[State]) -> Mapping[str, str]:
+        """Who answers for the prompts of what begins to be wrong."""
+        fires = {(state.severity, state.labels) for state in states if state.fires}
+        labels = [
+            dict(each.labels)
+            for each in found.readings
+            if each.level == BAD and (each.severity, each.labels) not in fires
+        ]
         prompts = sorted({each["prompt_name"] for each in labels if each.get("prompt_name")})
         if not prompts:
             return {}
@@ -335,8 +340,10 @@ def _advanced(
             continue
         before = state or first_state(rule.name, reading.severity, reading.labels)
         after = advance(before, reading, rule, at)
-        # Who was named first stays, as it is part of what receivers know the alert by.
-        owner = before.context.get("owner") or owners.get(dict(reading.labels).get("prompt_name", ""), "")
+        # As it begins: what receivers know an alert by does not change while it fires, nor when it ends.
+        owner = before.context.get("owner", "")
+        if reading.level == BAD and not before.fires:
+            owner = owners.get(dict(reading.labels).get("prompt_name", ""), owner)
         yield replace(after, context={**after.context, "owner": owner}) if owner else after
 
 
