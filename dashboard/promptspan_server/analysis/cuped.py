@@ -147,8 +147,8 @@ def _read_before(store: Store, question: ArmsOf, arms: Arms) -> Arms:
 
     def summed(name: str) -> Floats:
         values = cells.column(name).to_numpy()[inside]
-        summed = np.bincount(place.astype(np.int64), values, arms.calls.size)
-        return summed.reshape(arms.calls.shape).astype(float)
+        flat = np.bincount(place.astype(np.int64), values, arms.calls.size)
+        return flat.reshape(arms.calls.shape).astype(float)
 
     return adjusted(
         arms,

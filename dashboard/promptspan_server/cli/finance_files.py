@@ -39,23 +39,14 @@ def read_basis(allocation: Path | None, rates: Path | None) -> Basis:
     Raises:
         CommandError: A file cannot be read, or is wrong.
     """
-    from promptspan_server.finance.allocation import AllocationError, parse_allocation
-    from promptspan_server.finance.closed import ALLOCATION_FILE, RATES_FILE, Basis
-    from promptspan_server.finance.currency import RatesError, parse_rates
+    from promptspan_server.finance import files
+    from promptspan_server.finance.allocation import AllocationError
+    from promptspan_server.finance.currency import RatesError
 
-    texts: dict[str, str] = {}
-    rules, exchange = parse_allocation(""), None
     try:
-        if allocation is not None:
-            texts[ALLOCATION_FILE] = read_text(allocation)
-            rules = parse_allocation(texts[ALLOCATION_FILE], allocation.name)
-        if rates is not None:
-            text = read_text(rates)
-            exchange = parse_rates(text, rates.name)
-            texts[f"{RATES_FILE}{'.csv' if rates.suffix.lower() == '.csv' else '.yaml'}"] = text
+        return files.read_basis(allocation, rates)
     except (AllocationError, RatesError) as error:
         raise CommandError(str(error)) from error
-    return Basis(texts, rules, exchange)
 
 
 def read_text(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from promptspan_server.finance.allocation import Allocation, AllocationError, parse_allocation
 from promptspan_server.finance.budgets import BudgetError, Budgets, parse_budgets
-from promptspan_server.finance.closed import ALLOCATION_FILE, RATES_FILE
+from promptspan_server.finance.closed import ALLOCATION_FILE, RATES_FILE, Basis
 from promptspan_server.finance.currency import ExchangeRates, RatesError, parse_rates
 
 if TYPE_CHECKING:
@@ -48,34 +48,41 @@ def load_rates(path: Path | None = None) -> ExchangeRates | None:
     return _load(path, RATES_VARIABLE, parse_rates, RatesError)
 
 
-def basis_texts() -> dict[str, str]:
-    """Read what a close freezes beside the ledger, by the names that it has there: rules and rates, if any.
+def read_basis(allocation: Path | None = None, rates: Path | None = None) -> Basis:
+    """Read what a close freezes beside the ledger, or an export is made by: of files, or of the environment.
 
     Raises:
         AllocationError: The rules cannot be read or taken.
         RatesError: The exchange rates cannot be read or taken.
     """
     texts: dict[str, str] = {}
-    rules, rates = os.environ.get(ALLOCATION_VARIABLE, ""), os.environ.get(RATES_VARIABLE, "")
-    if rules:
-        load_allocation()
-        texts[ALLOCATION_FILE] = Path(rules).read_text(encoding="utf-8")
-    if rates:
-        load_rates()
-        ending = ".csv" if rates.lower().endswith(".csv") else ".yaml"
-        texts[RATES_FILE + ending] = Path(rates).read_text(encoding="utf-8")
-    return texts
+    rules, exchange = Allocation(), None
+    found = _text(allocation, ALLOCATION_VARIABLE, AllocationError)
+    if found is not None:
+        path, texts[ALLOCATION_FILE] = found
+        rules = parse_allocation(texts[ALLOCATION_FILE], path.name)
+    found = _text(rates, RATES_VARIABLE, RatesError)
+    if found is not None:
+        path, text = found
+        exchange = parse_rates(text, path.name)
+        texts[f"{RATES_FILE}{'.csv' if path.suffix.lower() == '.csv' else '.yaml'}"] = text
+    return Basis(texts, rules, exchange)
 
 
 def _load(
     path: Path | None, variable: str, parse: Callable[[str, str], Parsed], failure: type[ValueError]
 ) -> Parsed | None:
+    found = _text(path, variable, failure)
+    return None if found is None else parse(found[1], str(found[0]))
+
+
+def _text(path: Path | None, variable: str, failure: type[ValueError]) -> tuple[Path, str] | None:
+    """The file that is given, or named by the environment, and its content."""
     named = str(path) if path is not None else os.environ.get(variable, "")
     if not named:
         return None
     try:
-        text = Path(named).read_text(encoding="utf-8")
+        return Path(named), Path(named).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no UTF-8 text"
         raise failure(f"{named}: {reason}") from error
-    return parse(text, named)

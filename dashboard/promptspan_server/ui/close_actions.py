@@ -15,7 +15,7 @@ import streamlit as st
 from promptspan_server.finance.allocation import AllocationError
 from promptspan_server.finance.closing import CloseError, Wishes, close_month
 from promptspan_server.finance.currency import RatesError
-from promptspan_server.finance.files import basis_texts
+from promptspan_server.finance.files import read_basis
 from promptspan_server.finance.ledger import LedgerTooLarge
 from promptspan_server.queries.connection import QueryFailed, StoreUnreachable, connect
 from promptspan_server.store.executor import ClientExecutor
@@ -47,7 +47,7 @@ def _close(name: str, time_range: TimeRange, wishes: Wishes) -> None:
         return
     try:
         with st.spinner(f"Freezing {name}"), closing(connect(store.dsn)) as client:
-            wishes = replace(wishes, texts=basis_texts())
+            wishes = replace(wishes, texts=read_basis().texts)
             done = close_month(store, ClientExecutor(client), time_range, wishes)
     except (
         AllocationError,
